@@ -239,8 +239,8 @@ func (m *meaning) passes(values []Value) bool {
 
 // misfits are values that their property's type cannot hold.
 type misfits struct {
-	n   int64
-	why string // of the first
+	n      int64
+	stored Type // the first of those that they have
 }
 
 func (m *meaning) leaveOut(column int, v Value) {
@@ -248,8 +248,9 @@ func (m *meaning) leaveOut(column int, v Value) {
 		m.leftOut = make([]misfits, len(m.types))
 	}
 	out := &m.leftOut[column]
-	if out.n++; out.n == 1 {
-		out.why = m.types[column].misfit(v)
+	out.n++
+	if t := m.types[column].storedAs(v); t != Untyped && (out.stored == Untyped || t < out.stored) {
+		out.stored = t
 	}
 }
 
@@ -268,7 +269,7 @@ func (m *meaning) close() {
 	m.stats.Points.Add(int64(m.points))
 	for i, out := range m.leftOut {
 		if out.n > 0 {
-			m.stats.Warn(Warning{Reason: WrongType, Property: m.query.Properties[i], Count: out.n, Detail: out.why})
+			m.stats.Warn(Warning{Reason: WrongType, Property: m.query.Properties[i], Count: out.n, Detail: m.types[i].misfit(out.stored)})
 		}
 	}
 	if m.rows > 0 { // parts of the range may have had nothing

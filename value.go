@@ -225,18 +225,31 @@ func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 	return v, buf, true
 }
 
-// misfit says why t cannot hold v, without v itself, for logs say it too; "" = it is like
-// no type.
-func (t Type) misfit(v Value) string {
-	if t == ShortString && v.kind == String {
-		return fmt.Sprintf("a STRING has 1 to %d characters", maxShortString)
+// storedAs returns the type of a value that t cannot hold; Untyped = it is like none.
+func (t Type) storedAs(v Value) Type {
+	switch {
+	case v.kind == Bool:
+		return Boolean
+	case t == ShortString: // of another length
+		return t
 	}
-	for _, stored := range [...]Type{Long, Double, Boolean, ShortString} {
-		if _, _, fits := stored.Convert(v, nil); fits && (stored != ShortString || v.kind == String) {
-			return fmt.Sprintf("the type is %s, what is stored is %s", t, stored)
+	for _, other := range [...]Type{Long, Double, ShortString} {
+		if _, _, fits := other.Convert(v, nil); fits && (other != ShortString || v.kind == String) {
+			return other
 		}
 	}
-	return ""
+	return Untyped
+}
+
+// misfit says why t cannot hold values of a type, without one of them, for logs say it too.
+func (t Type) misfit(stored Type) string {
+	switch {
+	case stored == Untyped:
+		return ""
+	case t == ShortString && stored == t:
+		return fmt.Sprintf("the type is STRING, which has 1 to %d characters", maxShortString)
+	}
+	return fmt.Sprintf("the type is %s, what is stored is %s", t, stored)
 }
 
 // truth returns v as a Bool, and whether it says one: 0, 1, true, false.

@@ -437,10 +437,10 @@ func TestMisfit(t *testing.T) {
 		{Double, num("1e400"), ""},
 		{Boolean, num("7"), "the type is BOOLEAN, what is stored is LONG"},
 		{ShortString, BoolValue(true), "the type is STRING, what is stored is BOOLEAN"},
-		{ShortString, str(strings.Repeat("x", 257)), "a STRING has 1 to 256 characters"},
+		{ShortString, str(strings.Repeat("x", 257)), "the type is STRING, which has 1 to 256 characters"},
 		{Double, str(strings.Repeat("x", 257)), ""},
 	} {
-		if got := c.of.misfit(c.v); got != c.want {
+		if got := c.of.misfit(c.of.storedAs(c.v)); got != c.want {
 			t.Errorf("%s of %.20s: %q, want %q", c.of, c.v, got, c.want)
 		}
 	}

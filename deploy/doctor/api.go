@@ -295,21 +295,6 @@ type failure struct {
 	said, traced string
 }
 
-// misfit reports whether values of wrong types are why.
-func (f failure) misfit() bool {
-	return strings.Contains(f.said, hotreader.Warning{Reason: hotreader.WrongType}.String())
-}
-
-// mistyped makes the declared types responsible.
-func (e *examination) mistyped(c Check, f failure) Check {
-	c.Part, c.Cloud = Devices, ""
-	return c.fails(f.said, e.declare())
-}
-
-func (e *examination) declare() string {
-	return "declare in config_iot_devices.json the types that are stored; then " + e.command("deploy")
-}
-
 // log is where to look.
 func (f failure) log(whose string) string {
 	if f.traced == "" {

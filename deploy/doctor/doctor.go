@@ -436,6 +436,21 @@ func (e *examination) judged(c Check, asked, found []string, empty func(Check) C
 	return c.warns(c.Says, "right if the device does not send them; else look at its newest items, and at the layout's properties: "+hotreader.InspectHelp)
 }
 
+// misfit reports whether values of wrong types are why.
+func (f failure) misfit() bool {
+	return strings.Contains(f.said, hotreader.Warning{Reason: hotreader.WrongType}.String())
+}
+
+// mistyped makes the declared types responsible.
+func (e *examination) mistyped(c Check, f failure) Check {
+	c.Part, c.Cloud = Devices, ""
+	return c.fails(f.said, e.declare())
+}
+
+func (e *examination) declare() string {
+	return "declare in config_iot_devices.json the types that are stored, without properties whose texts are longer than TwinMaker takes; then " + e.command("deploy")
+}
+
 // empty says that a device has no data, once as a warning.
 func (e *examination) empty(c Check) Check {
 	if e.warned || e.held > 0 {

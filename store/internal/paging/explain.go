@@ -295,7 +295,7 @@ func (s *Scanner) unknown(property string, items []layout.Item) (detail string, 
 	switch in, ok := items[0].At(layout.ParsePath(base)); {
 	case path != "": // right, as a rule: a device need not send all
 		detail = cmp.Or(detail, s.parent(items[0], layout.ParsePath(path)))
-		return fmt.Sprintf("the newest has nothing at %s; %s%s", path, detail, s.above(items[0], property, "its entry in properties")), true
+		return fmt.Sprintf("the newest has nothing at %s; %s%s", path, detail, s.above(items[0], property, "its entry from the layout's properties")), true
 	case base == "":
 		detail = cmp.Or(detail, "the newest has "+s.shown(items[0])+cmp.Or(s.within(items[0], property), s.meant(property, items[0].Fields)))
 		if names := nearest.First(property, slices.Sorted(maps.Keys(s.Layout.Properties.Paths))); len(names) > 0 {
@@ -326,15 +326,15 @@ func (s *Scanner) meant(property string, fields map[string]any) string {
 
 // move says how to set properties, which leads nowhere.
 func (s *Scanner) move(it layout.Item, property string) string {
-	return cmp.Or(s.above(it, property, "properties"), s.within(it, property), "; set properties")
+	return cmp.Or(s.above(it, property, "properties from the layout"), s.within(it, property), "; set properties")
 }
 
 // above says what to remove from the layout if an item has a property at top level.
-func (s *Scanner) above(it layout.Item, property, setting string) string {
+func (s *Scanner) above(it layout.Item, property, what string) string {
 	if _, ok := it.At([]string{property}); !ok || s.isKey(property) {
 		return ""
 	}
-	return fmt.Sprintf("; it is at top level: remove %s from the layout", setting)
+	return fmt.Sprintf("; it is at top level: remove %s", what)
 }
 
 // parent says what the last object of a path holds that is there.
