@@ -107,7 +107,7 @@ func nothingLeft(names []string, fates []fate, stats *hotreader.Stats, told bool
 		why = strings.Join(all, "; ")
 	}
 	if !none {
-		why += "; a query without it gets the other properties"
+		why += "; a query for the other properties alone is answered"
 	}
 	return &hotreader.Error{Op: "twinmaker: read", Code: hotreader.CodeUnreadable,
 		Err: fmt.Errorf("no value of %s is left: %s", strings.Join(lost, ", "), why)}

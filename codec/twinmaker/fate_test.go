@@ -24,7 +24,7 @@ func TestNothingLeftIsAnError(t *testing.T) {
 		{"all is there", "1 true", nil, "", ""},
 		{"one has no values", "1 -", nil, "", ""},
 		{"one of a wrong type", `1 "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
-			"", "no value of b is left: b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; a query without it gets the other properties"},
+			"", "no value of b is left: b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; a query for the other properties alone is answered"},
 		{"both of a wrong type", `"x" "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
 			"no value is left: a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING",
 			"no value is left: a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING"},

@@ -448,7 +448,7 @@ func (e *examination) mistyped(c Check, f failure) Check {
 }
 
 func (e *examination) declare() string {
-	return "declare in config_iot_devices.json the types that are stored, without properties whose texts are longer than TwinMaker takes; then " + e.command("deploy")
+	return "declare in config_iot_devices.json the types that are stored, and no texts that are too long; then " + e.command("deploy")
 }
 
 // empty says that a device has no data, once as a warning.

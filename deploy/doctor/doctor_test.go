@@ -320,7 +320,7 @@ func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 		{name: "an older latest value, on one cloud", l4: aws, l3: aws, breaking: older, told: whole, says: "warning reader on aws: latest values of pump-7: 1 of 1 properties; wrong_type: temperature: 1 value not of the property's type; the type is INTEGER, what is stored is DOUBLE () declare in config_iot_devices.json"},
 		{name: "an older latest value", l4: aws, l3: azure, breaking: older, told: whole, says: "warning hot storage on azure: latest values of pump-7: 1 of 1 properties; wrong_type: temperature: 1 value"},
 		{name: "an older latest value, by HTTP on one cloud", l4: gcp, l3: gcp, breaking: older, told: whole, says: "the type is INTEGER, what is stored is DOUBLE"},
-		{name: "a wrong type, on one cloud", l4: aws, l3: aws, told: whole, broken: []string{"config_iot_devices.json"}, says: "the type is INTEGER, what is stored is DOUBLE () declare in config_iot_devices.json the types that are stored, without properties whose texts are longer than TwinMaker takes; then hotreader deploy --project factory"},
+		{name: "a wrong type, on one cloud", l4: aws, l3: aws, told: whole, broken: []string{"config_iot_devices.json"}, says: "the type is INTEGER, what is stored is DOUBLE () declare in config_iot_devices.json the types that are stored, and no texts that are too long; then hotreader deploy --project factory"},
 		{name: "a wrong type", l4: aws, l3: azure, told: whole, broken: []string{"config_iot_devices.json"}, says: "what is stored is DOUBLE"},
 		{name: "a wrong type, by HTTP", l4: gcp, l3: azure, breaking: typed, told: whole, broken: []string{"config_iot_devices.json"}, says: "what is stored is DOUBLE"},
 

@@ -238,7 +238,7 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, q quest
 			"another function has the name, or it is of another version: "+e.deployOnly(config.AWS))
 	case q.asked != nil || len(found) == 0:
 		c = e.judged(c, q.asked, found, q.empty)
-		if c.Verdict == Warning && len(found) > 0 && len(e.misfits) == 0 && e.instead != "" {
+		if c.Verdict == Warning && len(found) > 0 && e.instead != "" {
 			c.Says += "; " + e.instead
 		}
 	}
