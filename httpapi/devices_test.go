@@ -283,6 +283,7 @@ func TestUnknownByTheCatalogue(t *testing.T) {
 		{"pump/history?property=maker,temperature", `"code":"constant"`},
 		{"pump/latest?property=maker,temperature", `"warnings":[{"code":"constant"`},
 		{"nobody/history?property=temperature", `"unknown_device","message":"no data of this device is known; the catalogue does not list it"`},
+		{"pmup-2/history?property=temperature", "the catalogue does not list it; did you mean pump-2?"},
 		{"other/history?property=temperature", ""},                 // the store knows better
 		{"pump-2/history?property=temperature", ""},                // it has not reported yet
 		{"pump/history?property=state&start=2026-01-01T00:01", ""}, // not then

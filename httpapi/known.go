@@ -70,6 +70,7 @@ type doubt struct {
 	columns    []string         // of the query
 	of         string           // its device
 	device     bool             // it is not listed
+	among      []string         // devices that are, and that the caller may read
 	properties []int            // columns, those of filters too, that a device lacks which is listed
 	constants  map[int]string   // columns that have one value for all times: that, as JSON
 	listed     []string         // that it has instead
@@ -181,7 +182,11 @@ func (u *doubt) warn(ctx context.Context) {
 	}
 	if u.device {
 		stats.Retract(hotreader.UnknownDevice, "") // in the store's words
-		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: by})
+		detail := by
+		if near := nearest.Word(u.of, u.among); near != "" {
+			detail += "; did you mean " + nearest.Listed(near) + "?"
+		}
+		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: detail})
 	}
 	for i, value := range u.constants {
 		name := u.columns[i]

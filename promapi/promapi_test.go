@@ -167,7 +167,7 @@ func TestWarnings(t *testing.T) {
 		{"a number before a text", "v", "v", false, []hotreader.Value{number("7"), text("off")}, `,"7"]}]},"warnings":["v: `},
 		{"text of a text property", "s", `{device="d"}`, true, []hotreader.Value{text("on")}, `"s: left out: a text is no sample (device d)"`},
 		{"constant", "v", `c`, true, []hotreader.Value{number("1")}, `"c: left out: a constant, which is not reported, is no series (device d)"`},
-		{"wrong type", "i", `i[1m]`, true, []hotreader.Value{number("1.5"), number("1")}, `"i: 1 value not of the property's type (device d)"`},
+		{"wrong type", "i", `i[1m]`, true, []hotreader.Value{number("1.5"), number("1")}, `"i: 1 value not of the property's type; the type is INTEGER, what is stored is DOUBLE (device d)"`},
 		{"kinds that mix", "v", "v[1m]", false, []hotreader.Value{number("1"), text("off")}, `declare a type to get one kind; as dataType in the project's config_iot_devices.json, or with import --type v=string (device d)`},
 		{"a number written as text", "v", "v", true, []hotreader.Value{text("1.5")}, ""},
 		{"nothing stored", "x", "v", true, nil, ""},
