@@ -1,6 +1,7 @@
 package records
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,7 +41,7 @@ func wrapped(value []byte) (kind string, inner []byte) {
 // Untyped returns an object without its values' types.
 func Untyped(object []byte) ([]byte, error) {
 	s := jsontext.Scanner{Data: object}
-	if err := errors.Join(s.Skip(), s.End()); err != nil { // what follows passes over what is no JSON
+	if err := cmp.Or(s.Skip(), s.End()); err != nil { // what follows passes over what is no JSON
 		return nil, err
 	}
 	return untypedMembers(nil, object, 0)
