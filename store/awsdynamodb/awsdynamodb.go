@@ -32,23 +32,18 @@ import (
 type Options struct {
 	Table  string        // its name or ARN; also the ARN of one of its indexes
 	Layout layout.Layout // DeviceKey is the HASH key, TimeKey the RANGE key, of the table or of Index
-
-	// Consistent asks for strongly consistent reads, at twice the price. Without,
-	// a row may be missing in the first second after it was written.
-	Consistent bool
 }
 
 // Store reads and writes one table. It is a hotreader.Store, safe for
 // concurrent use.
 type Store struct {
-	client     *dynamodb.Client
-	table      string
-	layout     layout.Layout // with its defaults
-	codec      timekey.Codec // that Write uses
-	consistent bool
-	index      *string                  // to read from; nil = the table
-	wrong      error                    // what contradicts itself in the names of the table and the index
-	keys       atomic.Pointer[[]string] // of the index's table, once they are known
+	client *dynamodb.Client
+	table  string
+	layout layout.Layout            // with its defaults
+	codec  timekey.Codec            // that Write uses
+	index  *string                  // to read from; nil = the table
+	wrong  error                    // what contradicts itself in the names of the table and the index
+	keys   atomic.Pointer[[]string] // of the index's table, once they are known
 	paging.Scanner
 }
 
@@ -56,7 +51,7 @@ var _ hotreader.Store = (*Store)(nil)
 
 // New returns a Store over a table that exists, or will when it is first read.
 func New(client *dynamodb.Client, o Options) *Store {
-	s := &Store{client: dynamodb.New(client.Options(), markUnsent), table: o.Table, layout: o.Layout.WithDefaults(), consistent: o.Consistent}
+	s := &Store{client: dynamodb.New(client.Options(), markUnsent), table: o.Table, layout: o.Layout.WithDefaults()}
 	s.codec = timekey.NewestCodec(s.layout)
 	s.place(client.Options().Region)
 	s.Scanner = paging.Scanner{
@@ -132,8 +127,6 @@ func (s *Store) check() error {
 		err = errors.New("no table is named; set DYNAMODB_TABLE_NAME")
 	case s.wrong != nil:
 		err = s.wrong
-	case s.index != nil && s.consistent:
-		err = fmt.Errorf("strongly consistent reads are not to be had from the secondary index %s", *s.index)
 	}
 	if err != nil {
 		return &hotreader.Error{Op: "dynamodb", Code: hotreader.CodeConfig, Err: err}

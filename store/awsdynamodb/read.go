@@ -71,9 +71,6 @@ func (r *reading) Begin(a *paging.Ask) bool {
 		ExpressionAttributeValues: values,
 		ScanIndexForward:          &forward,
 	}
-	if s.consistent {
-		r.request.ConsistentRead = &s.consistent
-	}
 	r.project(nil)
 	return true
 }
