@@ -15,52 +15,7 @@ const (
 	typeLayer    = "application/vnd.oci.image.layer.v1.tar+gzip"
 )
 
-type descriptor struct {
-	MediaType   string            `json:"mediaType"`
-	Digest      string            `json:"digest"`
-	Size        int               `json:"size"`
-	Platform    *platform         `json:"platform,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-}
-
-type platform struct {
-	Architecture string `json:"architecture"`
-	OS           string `json:"os"`
-}
-
-type index struct {
-	SchemaVersion int          `json:"schemaVersion"`
-	MediaType     string       `json:"mediaType"`
-	Manifests     []descriptor `json:"manifests"`
-}
-
-type manifest struct {
-	SchemaVersion int          `json:"schemaVersion"`
-	MediaType     string       `json:"mediaType"`
-	Config        descriptor   `json:"config"`
-	Layers        []descriptor `json:"layers"`
-}
-
-type imageConfig struct {
-	platform
-	Config struct {
-		User       string            `json:"User"`
-		Entrypoint []string          `json:"Entrypoint"`
-		WorkingDir string            `json:"WorkingDir"`
-		Labels     map[string]string `json:"Labels"`
-	} `json:"config"`
-	RootFS struct {
-		Type    string   `json:"type"`
-		DiffIDs []string `json:"diff_ids"`
-	} `json:"rootfs"`
-}
-
-// saved is how docker load finds an image, unless Docker keeps images in containerd.
-type saved struct {
-	Config   string
-	RepoTags []string
-	Layers   []string
-}
+type object = map[string]any
 
 // nonroot is the user whom the program runs as. By number, so that a cluster
 // that forbids root can see that it is none.
@@ -90,36 +45,34 @@ func writeImage(name, arch string, content []file) error {
 		return err
 	}
 	var files []file
-	blob := func(mediaType string, text []byte) descriptor {
+	blob := func(mediaType string, text []byte) object {
 		d := digest(text)
 		files = append(files, file{name: "blobs/sha256/" + d, mode: 0o644, text: text})
-		return descriptor{MediaType: mediaType, Digest: "sha256:" + d, Size: len(text)}
+		return object{"mediaType": mediaType, "digest": "sha256:" + d, "size": len(text)}
 	}
-	config := imageConfig{platform: platform{arch, "linux"}}
-	config.Config.User = nonroot + ":" + nonroot
-	config.Config.Entrypoint = []string{"/" + program}
-	config.Config.WorkingDir = "/"
-	config.Config.Labels = map[string]string{
-		"org.opencontainers.image.title":    program,
-		"org.opencontainers.image.licenses": "Apache-2.0",
-	}
-	config.RootFS.Type = "layers"
-	config.RootFS.DiffIDs = []string{"sha256:" + digest(layer)}
 	packed, err := compress(layer)
 	if err != nil {
 		return err
 	}
-	m := manifest{SchemaVersion: 2, MediaType: typeManifest,
-		Config: blob(typeConfig, asJSON(config)),
-		Layers: []descriptor{blob(typeLayer, packed)}}
-	image := blob(typeManifest, asJSON(m))
-	image.Platform = &config.platform
+	config := blob(typeConfig, asJSON(object{
+		"architecture": arch, "os": "linux",
+		"config": object{
+			"User": nonroot + ":" + nonroot, "Entrypoint": []string{"/" + program}, "WorkingDir": "/",
+			"Labels": object{"org.opencontainers.image.title": program, "org.opencontainers.image.licenses": "Apache-2.0"},
+		},
+		"rootfs": object{"type": "layers", "diff_ids": []string{"sha256:" + digest(layer)}},
+	}))
+	layers := []object{blob(typeLayer, packed)}
+	image := blob(typeManifest, asJSON(object{"schemaVersion": 2, "mediaType": typeManifest, "config": config, "layers": layers}))
 	tag := program + ":latest"
-	image.Annotations = map[string]string{"org.opencontainers.image.ref.name": tag, "io.containerd.image.name": "docker.io/library/" + tag}
+	image["platform"] = object{"architecture": arch, "os": "linux"}
+	image["annotations"] = object{"org.opencontainers.image.ref.name": tag, "io.containerd.image.name": "docker.io/library/" + tag}
+	// By this docker load finds an image, unless Docker keeps images in containerd.
+	saved := []object{{"Config": files[0].name, "RepoTags": []string{tag}, "Layers": []string{files[1].name}}}
 	files = append(files,
-		file{name: "manifest.json", mode: 0o644, text: asJSON([]saved{{Config: files[0].name, RepoTags: []string{tag}, Layers: []string{files[1].name}}})},
+		file{name: "manifest.json", mode: 0o644, text: asJSON(saved)},
 		file{name: "oci-layout", mode: 0o644, text: []byte(`{"imageLayoutVersion":"1.0.0"}`)},
-		file{name: "index.json", mode: 0o644, text: asJSON(index{SchemaVersion: 2, MediaType: typeIndex, Manifests: []descriptor{image}})})
+		file{name: "index.json", mode: 0o644, text: asJSON(object{"schemaVersion": 2, "mediaType": typeIndex, "manifests": []object{image}})})
 	whole, err := packTar(files)
 	if err != nil {
 		return err
