@@ -151,12 +151,12 @@ func (h *habit) learn(s *Store, page []Object) {
 			n[""]++
 		default:
 			h.dating = p.dating
-			form := ""
+			var forms []string
 			for i, d := range p.dating.parts {
-				form += d.name + d.form + "/"
+				forms = append(forms, d.name+d.form)
 				padded[i], bare[i] = padded[i] || d.padded, bare[i] || d.bare
 			}
-			n[form]++
+			n[strings.Join(forms, "/")]++
 		}
 	}
 	switch {
