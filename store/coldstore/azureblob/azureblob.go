@@ -103,10 +103,13 @@ func newBucket(o Options, identify func() (azcore.TokenCredential, error)) (*Buc
 // String implements coldstore.Bucket.
 func (b *Bucket) String() string { return "azblob://" + b.name }
 
-// List implements coldstore.Bucket. Azure cannot begin after a key: what comes before it is
-// listed, too.
-func (b *Bucket) List(ctx context.Context, prefix, _ string) iter.Seq2[coldstore.Page, error] {
-	pager := b.client.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: &prefix})
+// List implements coldstore.Bucket. What does not know StartFrom lists what comes before it, too.
+func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
+	in := container.ListBlobsFlatOptions{Prefix: &prefix}
+	if after != "" {
+		in.StartFrom = &after
+	}
+	pager := b.client.NewListBlobsFlatPager(&in)
 	return coldstore.Pages(func() (page coldstore.Page, err error) {
 		out, err := pager.NextPage(ctx)
 		if err == nil && out.Segment == nil {
