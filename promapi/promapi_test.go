@@ -382,7 +382,7 @@ func TestLimits(t *testing.T) {
 		if status != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%.80s: %d %.300s; want %d, %s", c.expression, status, body, c.status, c.want)
 		}
-		if took := time.Since(began); took > 10*time.Second {
+		if took := time.Since(began); took > time.Minute { // a busy machine may take its share
 			t.Errorf("%.80s: took %s", c.expression, took)
 		}
 	}
