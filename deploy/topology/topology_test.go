@@ -165,9 +165,8 @@ func completed(p *config.Project, s Side, f Function) map[string]string {
 func TestTopologyEnvironmentIsAccepted(t *testing.T) {
 	all := config.Options{Settings: config.Settings{Layout: layout.Layout{DeviceKey: "dev", TimeKey: "ts", TimeFormat: layout.Formats{"epoch_ms"}, Properties: layout.Properties{Base: "payload"}}, Rate: 12.5, LogLevel: "debug", Devices: identity.Devices{"pump-*", "valve-7"}},
 		OTel: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otel.example.com", "OTEL_SERVICE_NAME": "factory"}}
-	numbers := reflect.ValueOf(&all.Settings).Elem()
-	for i := range numbers.NumField() { // whatever numbers there are
-		switch f := numbers.Field(i); f.Kind() {
+	for _, f := range reflect.ValueOf(&all.Settings).Elem().Fields() { // whatever numbers there are
+		switch f.Kind() {
 		case reflect.Int:
 			f.SetInt(50)
 		case reflect.Int64:
