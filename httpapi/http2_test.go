@@ -31,7 +31,12 @@ func get(stream uint32, path, headers string) string {
 // answers. A caller may send, and each frame that comes goes to see, unless that is nil.
 func talk(t *testing.T, see func(kind byte, stream uint32, payload []byte)) (send func(string) error) {
 	t.Helper()
-	h, err := httpapi.New(httpapi.Options{Source: series{n: 1}, Token: static(t, current)})
+	h, err := httpapi.New(httpapi.Options{Source: series{n: 1}, Token: static(t, current), Page: func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Header["Cookie"] != nil {
+			t.Error("cookies are held while an answer waits")
+		}
+		return r.URL.Path == "/page"
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +144,7 @@ func TestHTTP2HeadersAreBounded(t *testing.T) {
 		})
 		cookie := "\x60\x7f\xbd\x1d" + strings.Repeat("x", 3900) // which is added to the table
 		for i, headers := range []string{cookie, strings.Repeat("\xbe", 8), strings.Repeat("\xbe", 9)} {
-			if err := send(get(uint32(2*i+1), "/healthz", headers)); err != nil {
+			if err := send(get(uint32(2*i+1), "/page", headers)); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"container/list"
+	"fmt"
 	"net"
 	"net/http"
 	"testing"
@@ -12,13 +13,14 @@ import (
 // Strangers are too many in any state, also where nothing further happens.
 func TestStrangersInAnyState(t *testing.T) {
 	states := []http.ConnState{http.StateNew, http.StateActive, http.StateIdle, http.StateActive}
-	for n := range states {
-		for _, known := range []bool{false, true} {
+	for n := range 2 * len(states) {
+		known, states := n%2 == 1, states[:n/2+1]
+		t.Run(fmt.Sprintf("%v, known: %t", states, known), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &strangers{at: map[net.Conn]*list.Element{}, open: map[net.Conn]bool{}}
 				near, far := net.Pipe()
 				defer far.Close()
-				for _, state := range states[:n+1] {
+				for _, state := range states {
 					s.see(near, state)
 				}
 				if known {
@@ -27,16 +29,17 @@ func TestStrangersInAnyState(t *testing.T) {
 				for range maxStrangers {
 					s.see(new(net.TCPConn), http.StateNew)
 				}
-				time.Sleep(patience - 1)
-				if near.SetDeadline(time.Time{}) != nil {
-					t.Errorf("%v: it ended early", states[:n+1])
-				}
-				time.Sleep(1)
-				synctest.Wait()
-				if open := near.SetDeadline(time.Time{}) == nil; open != known {
-					t.Errorf("%v, known: %t, open: %t", states[:n+1], known, open)
+				for _, c := range []struct {
+					later time.Duration
+					open  bool
+				}{{patience - 1, true}, {1, known}} {
+					time.Sleep(c.later)
+					synctest.Wait()
+					if open := near.SetDeadline(time.Time{}) == nil; open != c.open {
+						t.Errorf("open: %t", open)
+					}
 				}
 			})
-		}
+		})
 	}
 }
