@@ -163,8 +163,14 @@ func zeroAgainst(neg bool) int {
 // and not zero unless it is zero. Its digits are passed on untouched, so their
 // count does not matter.
 func (v Value) fitsDouble() bool {
-	// Fewer than 200 digits can reach neither end without an exponent.
-	return len(v.text) < 200 && (v.plain || !hasExponent(v.text)) || isDouble(v.text)
+	return v.plain && len(v.text) < fewDigits || looksDouble(v.text) // which is inlined
+}
+
+// fewDigits can reach neither end without an exponent.
+const fewDigits = 200
+
+func looksDouble(text []byte) bool {
+	return len(text) < fewDigits && !hasExponent(text) || isDouble(text)
 }
 
 func isDouble(text []byte) bool {

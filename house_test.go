@@ -59,7 +59,7 @@ var rooms = map[string][]string{
 	"httpapi":                 {"", "catalog", "wire", "codec/*", "identity", "internal/*", "observe/seen"},
 	"function":                {"", "catalog", "config", "httpapi", "remote", "route", "wire", "identity", "observe"},
 	"function/awslambda":      {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/*", "observe/seen"},
-	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/bounded"},
+	"function/azurefunctions": {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/bounded", "internal/bounded/*"},
 	"function/cloudrun":       {"", "codec/*", "httpapi", "config", "wire", "identity", "internal/punctual"},
 	"deploy":                  {"", "config", "deploy/render", "deploy/topology", "identity", "internal/bounded", "internal/bounded/*"},
 	"deploy/topology":         {"", "config", "deploy/names", "observe"},

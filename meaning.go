@@ -53,21 +53,21 @@ func (s withMeaning) Scan(ctx context.Context, q Query) iter.Seq2[Row, error] {
 // meaning decides which rows of one read belong to the answer.
 type meaning struct {
 	query   *Query
-	types   []Type  // of query.Properties
-	filters []int   // column of each filter
-	kept    []int   // columns whose values go on as they are, for the caller who filters again
-	columns int     // that go on
-	seen    []bool  // Last: the property has its value
-	unseen  int     // Last: properties without their value
-	looked  int     // raw rows that came
-	rows    int     // of them, kept, and picked
-	picker  *picker // nil = every row goes on
-	points  int     // usable values in those
-	leftOut []int64 // values of each property
-	given   []bool  // the property had a usable value
-	kinds   []Kind  // of the first value of each property; nil = none is Untyped
-	mixed   []int64 // values of another kind
-	buf     []byte  // for Type.Convert
+	types   []Type    // of query.Properties
+	filters []int     // column of each filter
+	kept    []int     // columns whose values go on as they are, for the caller who filters again
+	columns int       // that go on
+	seen    []bool    // Last: the property has its value
+	unseen  int       // Last: properties without their value
+	looked  int       // raw rows that came
+	rows    int       // of them, kept, and picked
+	picker  *picker   // nil = every row goes on
+	points  int       // usable values in those
+	leftOut []misfits // of each property
+	given   []bool    // the property had a usable value
+	kinds   []Kind    // of the first value of each property; nil = none is Untyped
+	mixed   []int64   // values of another kind
+	buf     []byte    // for Type.Convert
 	stats   *Stats
 }
 
@@ -183,8 +183,8 @@ func (m *meaning) keep(row *Row) bool {
 		case ok:
 			*v = fitting
 		default:
+			m.leaveOut(i, *v)
 			*v = Value{}
-			m.leaveOut(i)
 		}
 	}
 	if useful == 0 {
@@ -214,7 +214,7 @@ func (m *meaning) note(property int, k Kind) {
 func (m *meaning) dropped(row *Row) {
 	for i := range m.types {
 		if slices.Contains(m.kept, i) && !m.seen[i] && row.Values[i].kind != Null {
-			m.leaveOut(i)
+			m.leaveOut(i, row.Values[i])
 		}
 	}
 }
@@ -237,12 +237,21 @@ func (m *meaning) passes(values []Value) bool {
 	return true
 }
 
-// leaveOut counts a value that its property's type cannot hold.
-func (m *meaning) leaveOut(column int) {
+// misfits are values that their property's type cannot hold.
+type misfits struct {
+	n      int64
+	stored Type // the first of those that they have
+}
+
+func (m *meaning) leaveOut(column int, v Value) {
 	if m.leftOut == nil {
-		m.leftOut = make([]int64, len(m.types))
+		m.leftOut = make([]misfits, len(m.types))
 	}
-	m.leftOut[column]++
+	out := &m.leftOut[column]
+	out.n++
+	if t := m.types[column].storedAs(v); t != Untyped && (out.stored == Untyped || t < out.stored) {
+		out.stored = t
+	}
 }
 
 // done reports whether the answer is complete whatever may still come.
@@ -258,13 +267,9 @@ func (m *meaning) close() {
 	m.stats.Looked.Add(int64(m.looked))
 	m.stats.Rows.Add(int64(m.rows))
 	m.stats.Points.Add(int64(m.points))
-	for i, n := range m.leftOut {
-		w := Warning{Reason: WrongType, Property: m.query.Properties[i], Count: n}
-		if n > 0 && m.types[i] == ShortString {
-			w.Detail = fmt.Sprintf("a STRING has 1 to %d characters", maxShortString)
-		}
-		if n > 0 {
-			m.stats.Warn(w)
+	for i, out := range m.leftOut {
+		if out.n > 0 {
+			m.stats.Warn(Warning{Reason: WrongType, Property: m.query.Properties[i], Count: out.n, Detail: m.types[i].misfit(out.stored)})
 		}
 	}
 	if m.rows > 0 { // parts of the range may have had nothing

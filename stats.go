@@ -174,7 +174,7 @@ func (s *Stats) LeaveOut(property string, why Reason, n int64) {
 }
 
 // Warn adds a warning. Warnings of one property and reason are one: their counts
-// add up, and the first detail stays. There are at most 64 of reasons that are not known
+// add up, and the first detail stays (of WrongType the first by letters, whatever came first). There are at most 64 of reasons that are not known
 // here; MoreWarnings counts the others. Beyond 64 KB of details, warnings have none.
 func (s *Stats) Warn(w Warning) {
 	s.mu.Lock()
@@ -194,9 +194,10 @@ func (s *Stats) Warn(w Warning) {
 		s.warnings[about{w.Property, w.Reason}] = old
 	}
 	old.Count += w.Count
-	if old.Detail == "" && s.details+len(w.Detail) <= maxDetails {
+	first := old.Detail == "" || w.Reason == WrongType && w.Detail != "" && w.Detail < old.Detail
+	if more := len(w.Detail) - len(old.Detail); first && s.details+more <= maxDetails {
 		old.Detail = w.Detail
-		s.details += len(w.Detail)
+		s.details += more
 	}
 }
 

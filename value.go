@@ -2,6 +2,7 @@ package hotreader
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -222,6 +223,33 @@ func (t Type) Convert(v Value, buf []byte) (_ Value, _ []byte, ok bool) {
 		return v, buf, true
 	}
 	return v, buf, true
+}
+
+// storedAs returns the type of a value that t cannot hold; Untyped = it is like none.
+func (t Type) storedAs(v Value) Type {
+	switch {
+	case v.kind == Bool:
+		return Boolean
+	case t == ShortString: // of another length
+		return t
+	}
+	for _, other := range [...]Type{Long, Double, ShortString} {
+		if _, _, fits := other.Convert(v, nil); fits && (other != ShortString || v.kind == String) {
+			return other
+		}
+	}
+	return Untyped
+}
+
+// misfit says why t cannot hold values of a type, without one of them, for logs say it too.
+func (t Type) misfit(stored Type) string {
+	switch {
+	case stored == Untyped:
+		return ""
+	case t == ShortString && stored == t:
+		return fmt.Sprintf("the type is STRING, which has 1 to %d characters", maxShortString)
+	}
+	return fmt.Sprintf("the type is %s, what is stored is %s", t, stored)
 }
 
 // truth returns v as a Bool, and whether it says one: 0, 1, true, false.

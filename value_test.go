@@ -421,3 +421,27 @@ func BenchmarkAppendTime(b *testing.B) {
 		buf = AppendTime(buf[:0], at)
 	}
 }
+
+// What is said of a value that its type cannot hold names a type that can.
+func TestMisfit(t *testing.T) {
+	for _, c := range []struct {
+		of   Type
+		v    Value
+		want string
+	}{
+		{Integer, num("21.5"), "the type is INTEGER, what is stored is DOUBLE"},
+		{Integer, str("21.5"), "the type is INTEGER, what is stored is DOUBLE"},
+		{Integer, num("3000000000"), "the type is INTEGER, what is stored is LONG"},
+		{Long, num("1e30"), "the type is LONG, what is stored is DOUBLE"},
+		{Double, str("on"), "the type is DOUBLE, what is stored is STRING"},
+		{Double, num("1e400"), ""},
+		{Boolean, num("7"), "the type is BOOLEAN, what is stored is LONG"},
+		{ShortString, BoolValue(true), "the type is STRING, what is stored is BOOLEAN"},
+		{ShortString, str(strings.Repeat("x", 257)), "the type is STRING, which has 1 to 256 characters"},
+		{Double, str(strings.Repeat("x", 257)), ""},
+	} {
+		if got := c.of.misfit(c.of.storedAs(c.v)); got != c.want {
+			t.Errorf("%s of %.20s: %q, want %q", c.of, c.v, got, c.want)
+		}
+	}
+}

@@ -100,6 +100,15 @@ func (c *Catalog) Devices(prefix, typeName, after string, n int) []Device {
 	return devices
 }
 
+// IDs returns the ids of all devices, in order.
+func (c *Catalog) IDs() []string {
+	ids := make([]string, c.devices)
+	for i := range ids {
+		ids[i] = c.id(i)
+	}
+	return ids
+}
+
 // DevicesOf returns the devices of a component type, by id. The type of a device that
 // shares none has the device's id for a name.
 func (c *Catalog) DevicesOf(typeName string) []Device {

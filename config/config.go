@@ -128,12 +128,12 @@ func (l *loader) level(prefix string) (fields []field) {
 		if !ok || rest == "" || slices.ContainsFunc(fields, func(f field) bool { return f.name == name }) {
 			continue
 		}
-		read := func(where string, raw json.RawMessage) { k.rule.read(l, where, raw, k.at(&l.Options)) }
+		f := l.by(name, k.rule, k.at(&l.Options))
 		if inner {
-			read = func(where string, raw json.RawMessage) { l.fields(where, raw, l.level(prefix+name+".")...) }
+			f.read = func(where string, raw json.RawMessage) { l.fields(where, raw, l.level(prefix+name+".")...) }
 		}
-		_, strict := k.rule.(readable)
-		fields = append(fields, field{name: name, read: read, strict: strict, is: k.rule})
+		_, f.strict = k.rule.(readable)
+		fields = append(fields, f)
 	}
 	return fields
 }

@@ -132,7 +132,7 @@ func isPathID(id string) (l3 Cloud, ok bool) {
 
 // parseConnections takes the file apart.
 func parseConnections(dir string, text []byte) (file, error) {
-	var p problems
+	p := &loader{Project: new(Project)} // of which nothing is read here
 	c := file{known: map[string]Connection{}}
 	if doc, ok := p.document(fileConnections, text); ok {
 		c.doc = p.members(fileConnections, doc, field{name: "connections", need: `expected {"connections":{…}}`, read: func(where string, raw json.RawMessage) {
@@ -142,11 +142,11 @@ func parseConnections(dir string, text []byte) (file, error) {
 			}
 		}})
 		if raw := c.doc.get("version"); raw != nil && string(raw) != "1" {
-			p = nil // nothing else can be said of what another version means
+			p.problems = nil // nothing else can be said of what another version means
 			p.add(fileConnections+": version", "is %s; this program knows version 1, which has no such key or 1", short(raw))
 		}
 	}
-	if len(p) > 0 {
+	if len(p.problems) > 0 {
 		return file{}, p.err(fmt.Sprintf("%s is left as it is; repair it, or bring back a copy", filepath.Join(dir, fileConnections)))
 	}
 	return c, nil
@@ -154,7 +154,7 @@ func parseConnections(dir string, text []byte) (file, error) {
 
 // connection reads one entry. Those of other kinds than the read path are none
 // of our business.
-func (p *problems) connection(c *file, m member) {
+func (p *loader) connection(c *file, m member) {
 	where := below(fileConnections+": connections", m.name)
 	l3, ok := isPathID(m.name)
 	if !ok {
@@ -180,7 +180,7 @@ func (p *problems) connection(c *file, m member) {
 	c.known[m.name] = conn
 }
 
-func (p *problems) connectionFields(l3 Cloud, conn *Connection) []field {
+func (p *loader) connectionFields(l3 Cloud, conn *Connection) []field {
 	return []field{
 		{name: "provider", need: "expected " + string(l3), is: cloudWords, read: func(where string, raw json.RawMessage) {
 			text, ok := p.text(where, raw)
@@ -194,7 +194,7 @@ func (p *problems) connectionFields(l3 Cloud, conn *Connection) []field {
 			}
 			conn.Provider = provider
 		}},
-		{name: "function", is: aText, read: func(where string, raw json.RawMessage) { conn.Function, _ = p.text(where, raw) }},
+		p.by("function", aText, &conn.Function),
 		{name: "url", is: aText, read: func(where string, raw json.RawMessage) {
 			conn.URL, _ = p.text(where, raw)
 			if wrong := route.CheckURL(conn.URL); conn.URL != "" && wrong != "" {
@@ -217,24 +217,14 @@ func (p *problems) connectionFields(l3 Cloud, conn *Connection) []field {
 			conn.RotatedAt = at
 		}},
 		{name: "issuer", is: claim, read: func(where string, raw json.RawMessage) {
-			conn.Issuer = p.claim(where, raw)
+			claim.read(p, where, raw, &conn.Issuer)
 			if wrong := identity.CheckIssuer(conn.Issuer); conn.Issuer != "" && wrong != "" {
 				p.add(where, "%.100q %s", conn.Issuer, wrong)
 			}
 		}},
-		{name: "audience", is: claim, read: func(where string, raw json.RawMessage) { conn.Audience = p.claim(where, raw) }},
-		{name: "subject", is: claim, read: func(where string, raw json.RawMessage) { conn.Subject = p.claim(where, raw) }},
+		p.by("audience", claim, &conn.Audience), p.by("subject", claim, &conn.Subject),
 		{name: "page_key", is: aText, read: func(where string, raw json.RawMessage) { conn.PageKey = p.token(where, raw) }},
 	}
-}
-
-// claim reads what a token that a cloud signs says.
-func (p *problems) claim(where string, raw json.RawMessage) string {
-	text, ok := p.text(where, raw)
-	if ok && !claim.fits(text) {
-		p.add(where, "%.60q does not fit; expected %s", text, claim.want)
-	}
-	return text
 }
 
 // token reads a token. No problem repeats it.

@@ -151,7 +151,7 @@ var constantValue = field{name: "value", need: "expected the constant's value"}
 func (l *loader) propertyMore(unit *string, alarm *bool) []field {
 	return []field{
 		{name: "unit", is: aText, read: func(where string, raw json.RawMessage) { *unit = l.unit(where, raw) }},
-		{name: "alarm", is: boolean{}, read: func(where string, raw json.RawMessage) { boolean{}.read(l, where, raw, alarm) }},
+		l.by("alarm", boolean{}, alarm),
 	}
 }
 

@@ -253,6 +253,11 @@ type field struct {
 	is         rule                                    // what a schema says of the value, as far as one rule says it; nil = nothing
 }
 
+// by returns a field that a rule reads into what to points to.
+func (l *loader) by(name string, r rule, to any) field {
+	return field{name: name, is: r, read: func(where string, raw json.RawMessage) { r.read(l, where, raw, to) }}
+}
+
 func names(fields []field) (all []string) {
 	for _, f := range fields {
 		all = append(all, f.name)

@@ -190,7 +190,7 @@ func (l *loader) configFields() []field {
 			}
 			l.Twin = text
 		}},
-		{name: "hot_storage_size_in_days", is: days, read: func(where string, raw json.RawMessage) { days.read(l, where, raw, &l.Days) }},
+		l.by("hot_storage_size_in_days", days, &l.Days),
 		{name: "cold_storage_size_in_days"},
 		{name: "mode"},
 	}

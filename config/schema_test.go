@@ -87,7 +87,7 @@ func ruled(t *testing.T, r rule) *jsonschema.Schema {
 		one.AnyOf = []*jsonschema.Schema{{Required: []string{"issuer", "audience", "subject"}}, {Required: []string{"token_secret"}}}
 		return &jsonschema.Schema{Type: "array", MinItems: &least, MaxItems: &most, Items: one}
 	case objects:
-		s := objectOf(t, r.fields(nil, new(Objects)), nil)
+		s := objectOf(t, new(loader).objectFields(new(Objects)), nil)
 		s.AdditionalProperties = closed(nil).AdditionalProperties
 		s.AnyOf = []*jsonschema.Schema{{Required: []string{"bucket"}}, {Required: []string{"account", "container"}}}
 		return s
@@ -171,7 +171,7 @@ var link = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 // schemas are the schemas, by file.
 func schemas(t *testing.T) map[string]*jsonschema.Schema {
 	t.Helper()
-	l, p := &loader{Project: &Project{}}, &problems{}
+	l := &loader{Project: &Project{}}
 	providers := objectOf(t, l.providerFields(), nil)
 	for name, s := range providers.Properties {
 		if !slices.Contains(providers.Required, name) {
@@ -185,7 +185,7 @@ func schemas(t *testing.T) map[string]*jsonschema.Schema {
 		"properties": listOf(property), "constProperties": listOf(constant)})
 
 	least := 32
-	connection := objectOf(t, p.connectionFields(AWS, new(Connection)), map[string]*jsonschema.Schema{"url": exactly(`^(https?://[^\s]+)?$`)})
+	connection := objectOf(t, new(loader).connectionFields(AWS, new(Connection)), map[string]*jsonschema.Schema{"url": exactly(`^(https?://[^\s]+)?$`)})
 	connection.Properties["token"].MinLength = &least
 	connection.AnyOf = []*jsonschema.Schema{{Required: []string{"token"}}, {Required: []string{"issuer", "audience", "subject"}}}
 	connections := kind("object")

@@ -110,9 +110,9 @@ func (o Objects) URL(c Cloud) string {
 // objects is the rule of the keys cold and archive.
 type objects struct{}
 
-func (r objects) read(l *loader, where string, raw json.RawMessage, to any) {
+func (objects) read(l *loader, where string, raw json.RawMessage, to any) {
 	o := to.(*Objects)
-	l.fields(where, raw, r.fields(l, o)...)
+	l.fields(where, raw, l.objectFields(o)...)
 	switch {
 	case o.Bucket != "" && o.Account == "" && o.Container == "":
 	case o.Bucket == "" && o.Account != "" && o.Container != "":
@@ -121,18 +121,11 @@ func (r objects) read(l *loader, where string, raw json.RawMessage, to any) {
 	}
 }
 
-func (objects) fields(l *loader, o *Objects) (all []field) {
-	for _, f := range []struct {
-		name string
-		is   rule
-		at   *string
-	}{
-		{"bucket", bucket, &o.Bucket}, {"account", storageAccount, &o.Account}, {"container", blobContainer, &o.Container},
-		{"resource_group", azureGroup, &o.ResourceGroup}, {"prefix", prefix, &o.Prefix}, {"format", formats, &o.Format},
-	} {
-		all = append(all, field{name: f.name, is: f.is, read: func(where string, raw json.RawMessage) { f.is.read(l, where, raw, f.at) }})
+func (l *loader) objectFields(o *Objects) []field {
+	return []field{
+		l.by("bucket", bucket, &o.Bucket), l.by("account", storageAccount, &o.Account), l.by("container", blobContainer, &o.Container),
+		l.by("resource_group", azureGroup, &o.ResourceGroup), l.by("prefix", prefix, &o.Prefix), l.by("format", formats, &o.Format),
 	}
-	return all
 }
 
 // lower checks that each tier has a cloud, and is named as that cloud has it.

@@ -100,12 +100,7 @@ var reservedNames = []string{"current", "previous", "none"}
 
 func (l *loader) trusted(item member, secret func(string) string) (t identity.Trusted) {
 	l.fields(item.name, item.value, l.trustedFields(&t, secret)...)
-	claims := 0
-	for _, c := range []string{t.Issuer, t.Audience, t.Subject} {
-		if c != "" {
-			claims++
-		}
-	}
+	claims := len(slices.DeleteFunc([]string{t.Issuer, t.Audience, t.Subject}, func(c string) bool { return c == "" }))
 	switch {
 	case slices.Contains(reservedNames, t.Name):
 		l.add(item.name+".name", "%q is what logs call others; choose another", t.Name)
@@ -118,19 +113,20 @@ func (l *loader) trusted(item member, secret func(string) string) (t identity.Tr
 }
 
 func (l *loader) trustedFields(t *identity.Trusted, secret func(string) string) []field {
-	by := func(name string, r rule, to any) field {
-		return field{name: name, strict: true, is: r, read: func(where string, raw json.RawMessage) { r.read(l, where, raw, to) }}
-	}
-	return []field{
-		by("name", callerName, &t.Name), by("issuer", claim, &t.Issuer), by("audience", claim, &t.Audience), by("subject", claim, &t.Subject),
-		{name: "token_secret", strict: true, read: func(where string, raw json.RawMessage) {
+	all := []field{
+		l.by("name", callerName, &t.Name), l.by("issuer", claim, &t.Issuer), l.by("audience", claim, &t.Audience), l.by("subject", claim, &t.Subject),
+		{name: "token_secret", read: func(where string, raw json.RawMessage) {
 			var ok bool
 			if t.TokenSecret, ok = l.text(where, raw); ok && secret(t.TokenSecret) != "" {
 				l.add(where, "%s", secret(t.TokenSecret))
 			}
 		}},
-		by("devices", readable{}, &t.Devices), by("rate", rate{}, &t.Rate), by("burst", whole{1, 1_000_000, "the requests that may come at once, as 100"}, &t.Burst),
+		l.by("devices", readable{}, &t.Devices), l.by("rate", rate{}, &t.Rate), l.by("burst", whole{1, 1_000_000, "the requests that may come at once, as 100"}, &t.Burst),
 	}
+	for i := range all {
+		all[i].strict = true
+	}
+	return all
 }
 
 // callers are the callers of the twin's APIs beside its own functions.

@@ -217,13 +217,8 @@ func (e *Engine) begin(command string) (w *work, end func(), err error) {
 	if err := w.places(); err != nil {
 		return nil, nil, err
 	}
-	if err := os.MkdirAll(w.dir, 0o700); err != nil {
-		return nil, nil, err
-	}
-	if err := os.Chmod(w.dir, 0o700); err != nil { //nolint:gosec // G302: a folder needs the right to be entered
-		return nil, nil, err
-	}
-	if err := writeOnce(filepath.Join(w.dir, ".gitignore"), "*\n"); err != nil {
+	//nolint:gosec // G302: a folder needs the right to be entered
+	if err := errors.Join(os.MkdirAll(w.dir, 0o700), os.Chmod(w.dir, 0o700), os.WriteFile(filepath.Join(w.dir, ".gitignore"), []byte("*\n"), 0o600)); err != nil {
 		return nil, nil, err
 	}
 	release, err := lockFolder(w.dir, command)
@@ -239,18 +234,6 @@ func (e *Engine) begin(command string) (w *work, end func(), err error) {
 		return nil, nil, err
 	}
 	return w, end, nil
-}
-
-func writeOnce(name, text string) error {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
 }
 
 // tokenText is what the secret of side s is to hold. A side that only asks needs

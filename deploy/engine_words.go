@@ -141,7 +141,7 @@ func changedFields(c *tfjson.Change) []string {
 	return fields
 }
 
-// nouns are what people call the resources.
+// nouns are what people call the resources, where that is not their type's name.
 var nouns = map[string]string{
 	"aws_api_gateway_account":                 "API Gateway's account settings",
 	"aws_api_gateway_api_key":                 "API key",
@@ -178,14 +178,9 @@ var nouns = map[string]string{
 	"azurerm_cosmosdb_sql_database":           "Cosmos DB database",
 	"azurerm_cosmosdb_sql_role_assignment":    "permission to read hot storage",
 	"azurerm_function_app_flex_consumption":   "function app",
-	"azurerm_key_vault":                       "key vault",
 	"azurerm_key_vault_secret":                "secret",
 	"azurerm_log_analytics_workspace":         "log workspace",
-	"azurerm_resource_group":                  "resource group",
-	"azurerm_role_assignment":                 "role assignment",
 	"azurerm_service_plan":                    "plan",
-	"azurerm_storage_account":                 "storage account",
-	"azurerm_storage_container":               "storage container",
 	"azurerm_user_assigned_identity":          "identity",
 	"google_artifact_registry_repository":     "image repository",
 	"google_cloud_run_v2_service":             "Cloud Run service",
@@ -197,7 +192,6 @@ var nouns = map[string]string{
 	"google_secret_manager_secret":            "secret",
 	"google_secret_manager_secret_iam_member": "permission to read the secret",
 	"google_secret_manager_secret_version":    "secret's content",
-	"google_service_account":                  "service account",
 	"terraform_data":                          "step",
 }
 

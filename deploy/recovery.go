@@ -49,7 +49,7 @@ func (w *work) adopt(ctx context.Context, f *folder) (taken []string, plan *tfjs
 	if err := f.sift(ctx, begun); err != nil {
 		return nil, nil, err
 	}
-	s := search{work: w, folder: f, begun: begun, find: finder{cloud: f.cloud, region: w.Project.Options.AWS.Region},
+	s := search{work: w, folder: f, begun: begun, find: finder{region: w.Project.Options.AWS.Region},
 		imports: map[string]string{}, gone: map[string]bool{}}
 	// What lies within another resource can be named only when that one is known,
 	// so there are rounds.
@@ -205,56 +205,57 @@ var missing = regexp.MustCompile(`(?i)non-existent remote object|not ?found|does
 
 // finder names resources as Terraform's import expects them.
 type finder struct {
-	cloud  config.Cloud
 	region string
 	aws    *awsLookup
+}
+
+// importIDs are the import ids of resources, made of their arguments.
+var importIDs = map[string]string{
+	"aws_iam_role": "${name}", "aws_cloudwatch_log_group": "${name}", "aws_dynamodb_table": "${name}", "aws_cloudformation_stack": "${name}",
+	"aws_lambda_function":                 "${function_name}",
+	"aws_lambda_permission":               "${function_name}/${statement_id}",
+	"aws_s3_bucket":                       "${bucket}",
+	"aws_api_gateway_stage":               "${rest_api_id}/${stage_name}",
+	"aws_api_gateway_method":              "${rest_api_id}/${resource_id}/${http_method}",
+	"google_service_account":              "projects/${project}/serviceAccounts/${account_id}@${project}.iam.gserviceaccount.com",
+	"google_cloud_run_v2_service":         "projects/${project}/locations/${location}/services/${name}",
+	"google_secret_manager_secret":        "projects/${project}/secrets/${secret_id}",
+	"google_artifact_registry_repository": "projects/${project}/locations/${location}/repositories/${repository_id}",
+	"google_firestore_database":           "projects/${project}/databases/${name}",
 }
 
 // named returns the import id of a resource with these arguments; "" if it does
 // not exist, may be created a second time without harm, or lies within another
 // one that is not known yet.
 func (f *finder) named(ctx context.Context, kind string, text func(string) string) (string, error) {
-	// join is "" if a part is not known.
-	join := func(sep string, parts ...string) string {
-		if slices.Contains(parts, "") {
-			return ""
+	if form, ok := importIDs[kind]; ok {
+		known := true
+		id := os.Expand(form, func(name string) string {
+			known = known && text(name) != ""
+			return text(name)
+		})
+		if !known {
+			return "", nil
 		}
-		return strings.Join(parts, sep)
+		return id, nil
 	}
-	switch kind {
-	case "aws_iam_role", "aws_cloudwatch_log_group", "aws_dynamodb_table", "aws_cloudformation_stack":
-		return text("name"), nil
-	case "aws_lambda_function":
-		return text("function_name"), nil
-	case "aws_lambda_permission":
-		return join("/", text("function_name"), text("statement_id")), nil
-	case "aws_s3_bucket":
-		return text("bucket"), nil
-	case "aws_api_gateway_stage":
-		return join("/", text("rest_api_id"), text("stage_name")), nil
-	case "aws_api_gateway_method":
-		return join("/", text("rest_api_id"), text("resource_id"), text("http_method")), nil
-	case "aws_secretsmanager_secret", "aws_api_gateway_rest_api", "aws_api_gateway_resource", "aws_api_gateway_usage_plan", "aws_api_gateway_api_key":
-		if f.aws == nil {
-			look, err := newAWSLookup(ctx, f.region)
-			if err != nil {
-				return "", err
-			}
-			f.aws = look
+	if _, looked := awsLists[kind]; !looked {
+		return "", nil
+	}
+	if f.aws == nil {
+		look, err := newAWSLookup(ctx, f.region)
+		if err != nil {
+			return "", err
 		}
-		return f.aws.id(ctx, kind, text)
-	case "google_service_account":
-		return join("", "projects/", text("project"), "/serviceAccounts/", text("account_id"), "@", text("project"), ".iam.gserviceaccount.com"), nil
-	case "google_cloud_run_v2_service":
-		return join("", "projects/", text("project"), "/locations/", text("location"), "/services/", text("name")), nil
-	case "google_secret_manager_secret":
-		return join("", "projects/", text("project"), "/secrets/", text("secret_id")), nil
-	case "google_artifact_registry_repository":
-		return join("", "projects/", text("project"), "/locations/", text("location"), "/repositories/", text("repository_id")), nil
-	case "google_firestore_database":
-		return join("", "projects/", text("project"), "/databases/", text("name")), nil
+		f.aws = look
 	}
-	return "", nil
+	return f.aws.id(ctx, kind, text)
+}
+
+// awsLists are what AWS gives ids to, with the collections of API Gateway whose items have names.
+var awsLists = map[string]string{
+	"aws_api_gateway_rest_api": "/restapis", "aws_api_gateway_usage_plan": "/usageplans", "aws_api_gateway_api_key": "/apikeys",
+	"aws_api_gateway_resource": "", "aws_secretsmanager_secret": "",
 }
 
 // awsLookup finds the ids that AWS gives to what has a name only for people.
@@ -292,12 +293,6 @@ func (l *awsLookup) id(ctx context.Context, kind string, text func(string) strin
 	switch kind {
 	case "aws_secretsmanager_secret":
 		return l.secret(ctx, text("name"))
-	case "aws_api_gateway_rest_api":
-		return l.item(ctx, "/restapis", func(i gatewayItem) bool { return i.Name == text("name") })
-	case "aws_api_gateway_usage_plan":
-		return l.item(ctx, "/usageplans", func(i gatewayItem) bool { return i.Name == text("name") })
-	case "aws_api_gateway_api_key":
-		return l.item(ctx, "/apikeys", func(i gatewayItem) bool { return i.Name == text("name") })
 	case "aws_api_gateway_resource":
 		api, parent := text("rest_api_id"), text("parent_id")
 		if api == "" || parent == "" {
@@ -309,7 +304,7 @@ func (l *awsLookup) id(ctx context.Context, kind string, text func(string) strin
 		}
 		return id, err
 	}
-	return "", nil
+	return l.item(ctx, awsLists[kind], func(i gatewayItem) bool { return i.Name == text("name") })
 }
 
 func (l *awsLookup) secret(ctx context.Context, name string) (string, error) {

@@ -98,6 +98,7 @@ type api struct {
 	mux      *http.ServeMux
 	verifier identity.Verifier
 	limit    *turns.Limit // of answers: one holds a place from before its first row is read until its last byte is sent; nil = none
+	lists    *turns.Limit // of lists of devices, which hold a place of limit, too
 	pages    identity.PageKeys
 	docs     []byte
 	mounts   []mounted
@@ -177,7 +178,7 @@ func New(o Options) (http.Handler, error) {
 			o.Layers[layer] = listing{src, o.Catalog}
 		}
 	}
-	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: turns.New(o.Answers, o.Queue, o.Wait),
+	a := &api{o: o, reader: hotreader.NewReader(o.Source), mux: http.NewServeMux(), limit: turns.New(o.Answers, o.Queue, o.Wait), lists: turns.New(min(o.Answers, listsAtOnce), o.Queue, o.Wait),
 		verifier: o.callers(), pages: identity.PageKeys{o.PageKey, o.Token},
 		docs: bytes.Replace(openapi, []byte(`"0.0.0"`), version, 1), rates: make(map[string]*rate.Limiter)}
 	for i := range routes {
@@ -201,7 +202,8 @@ type call struct {
 	trace  string // the caller's, or a new one
 	device string
 	caller identity.Caller
-	rows   int // of the answer
+	takes  time.Duration // that the client may take to receive a problem
+	rows   int           // of the answer
 	points int
 	stats  hotreader.Stats
 
@@ -230,11 +232,12 @@ func invalid(format string, args ...any) error {
 // ServeHTTP implements http.Handler.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	delete(r.Header, "Cookie") // of no use here; net/http makes long ones of few bytes of HTTP/2
 	r = oneSlash(r)
-	c := &call{w: &response{ResponseWriter: w}, r: r, ctx: r.Context(), trace: newTraceID()}
+	c := &call{w: &response{ResponseWriter: w}, r: r, ctx: r.Context(), trace: newTraceID(), takes: strangerTime}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	c.sendWithin(a.o.MaxTime + sendTime) // replaces the deadline of the connection's last answer
+	c.sendWithin(c.takes) // replaces the deadline of the connection's last answer
 	switch r.URL.Path {
 	case healthPath, healthzPath:
 		c.sendOpen([]byte(`{"status":"ok"}` + "\n"))
@@ -246,6 +249,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.o.Page != nil && a.o.Page(c.w, r) {
 		return
 	}
+	c.sendWithin(a.o.MaxTime + sendTime) // also where it takes a while to verify a token
 	err := a.serveRecovering(c)
 	if err != nil && !c.w.began() {
 		c.problem(err, a.refuser(r.URL.Path))
@@ -279,6 +283,7 @@ func (a *api) serve(c *call) error {
 	if c.caller = caller; err != nil { // the log names a rejected caller, too
 		return err
 	}
+	c.takes = sendTime
 	callerKnown(c.ctx)
 	c.trace = cmp.Or(traceOf(c.r.Header), c.trace)
 	if err := a.admit(&caller); err != nil {
@@ -333,23 +338,6 @@ func (a *api) budget(ctx context.Context) time.Duration {
 	return min(a.o.MaxTime, left-min(left/10, time.Second))
 }
 
-// sendOpen answers with a document that needs no token.
-func (c *call) sendOpen(document []byte) {
-	c.limitUnreadBody()
-	switch c.r.Method {
-	case http.MethodGet, http.MethodHead:
-		c.w.Header().Set("Content-Type", "application/json")
-		_, _ = c.w.Write(document) // fails only if the caller is gone
-	case http.MethodOptions:
-		c.w.Header().Set("Allow", allow(http.MethodGet))
-		c.w.WriteHeader(http.StatusNoContent)
-	default:
-		e := refuse(http.StatusMethodNotAllowed, hotreader.CodeInvalid, "%.20q is not served here; use GET", c.r.Method)
-		e.allow = allow(http.MethodGet)
-		c.problem(e, nil)
-	}
-}
-
 // problem answers with err, in the form of a mounted part unless that is nil.
 func (c *call) problem(err error, part Refuser) {
 	h := c.w.Header()
@@ -380,7 +368,7 @@ func (c *call) problem(err error, part Refuser) {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	c.limitUnreadBody()
-	c.sendWithin(sendTime)
+	c.sendWithin(c.takes)
 	if part != nil {
 		part.Refuse(c.w, c.r, err, p.Status, sentence(p))
 		return

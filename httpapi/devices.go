@@ -42,6 +42,10 @@ func (a *api) list(prefix, kind string) (pageOf, error) {
 	}, nil
 }
 
+// listsAtOnce is how many lists of devices are made at once: each may hold all devices
+// with all their properties.
+const listsAtOnce = 4
+
 // devices answers GET /v1/devices with the devices that the caller may read.
 func (a *api) devices(c *call) error {
 	p, err := c.parameters()
@@ -73,6 +77,11 @@ func (a *api) devices(c *call) error {
 		}
 	}
 	return a.answer(c, jsonType, func(dst []byte) ([]byte, error) {
+		place, err := a.lists.Enter(c.ctx, c.caller.Name, c.caller.Address)
+		if err != nil {
+			return dst, err
+		}
+		defer place.Leave()
 		dst, last, err := a.appendDevices(c, append(dst, `{"items":[`...), asked{page, after, limit, form})
 		if err != nil {
 			return dst, err

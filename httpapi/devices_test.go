@@ -8,7 +8,10 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hotreader"
@@ -280,6 +283,7 @@ func TestUnknownByTheCatalogue(t *testing.T) {
 		{"pump/history?property=maker,temperature", `"code":"constant"`},
 		{"pump/latest?property=maker,temperature", `"warnings":[{"code":"constant"`},
 		{"nobody/history?property=temperature", `"unknown_device","message":"no data of this device is known; the catalogue does not list it"`},
+		{"pmup-2/history?property=temperature", "the catalogue does not list it; did you mean pump-2?"},
 		{"other/history?property=temperature", ""},                 // the store knows better
 		{"pump-2/history?property=temperature", ""},                // it has not reported yet
 		{"pump/history?property=state&start=2026-01-01T00:01", ""}, // not then
@@ -327,4 +331,49 @@ func TestUnknownByTheCatalogue(t *testing.T) {
 	if w := stats.Warnings(); len(w) != 1 || w[0].Reason != hotreader.UnknownProperty || !strings.Contains(w[0].Detail, "did you mean temperature?") {
 		t.Errorf("a row stream: %v", w)
 	}
+	// Each hint costs a comparison with all names of the device.
+	stats, q.Properties = new(hotreader.Stats), []string{"tempe", "temper", "tempera", "temperat", "temperatu"}
+	for _, err := range caller(t, httpapi.Options{Source: store(t), Catalog: hall(t)}).Scan(hotreader.WithStats(t.Context(), stats), q) {
+		t.Errorf("a row, or %v", err)
+	}
+	if told := fmt.Sprint(stats.Warnings()); strings.Count(told, "did you mean") != 3 || strings.Count(told, "the catalogue does not list it") != 5 {
+		t.Errorf("five mistyped names: %s", told)
+	}
+}
+
+// wideLister takes a second for a list, and counts how many are made at once.
+type wideLister struct {
+	hotreader.Source
+	now, most *atomic.Int64
+}
+
+func (l wideLister) Devices(context.Context, string, string, int) ([]hotreader.Listed, error) {
+	defer l.now.Add(-1)
+	l.most.Store(max(l.most.Load(), l.now.Add(1)))
+	time.Sleep(time.Second)
+	return []hotreader.Listed{{ID: "d"}}, nil
+}
+
+// TestListsAtOnce: a list may hold all devices, so few are made at once: 4, 3 of one caller.
+func TestListsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := wideLister{series{n: 1}, new(atomic.Int64), new(atomic.Int64)}
+		h, err := httpapi.New(httpapi.Options{Source: l, Answers: 32, Queue: 100, Wait: time.Minute, Token: static(t, current)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 24 {
+			all.Go(func() {
+				w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/v1/devices", nil)
+				r.Header.Set(identity.TokenHeader, current)
+				if h.ServeHTTP(w, r); w.Code != 200 {
+					t.Errorf("a list: %d %s", w.Code, w.Body)
+				}
+			})
+		}
+		if all.Wait(); l.most.Load() != 3 {
+			t.Errorf("%d lists at once", l.most.Load())
+		}
+	})
 }

@@ -70,6 +70,7 @@ type doubt struct {
 	columns    []string         // of the query
 	of         string           // its device
 	device     bool             // it is not listed
+	among      []string         // devices that are, and that the caller may read
 	properties []int            // columns, those of filters too, that a device lacks which is listed
 	constants  map[int]string   // columns that have one value for all times: that, as JSON
 	listed     []string         // that it has instead
@@ -170,6 +171,10 @@ func (u *doubt) ask(ctx context.Context) {
 	u.properties = slices.DeleteFunc(u.properties, func(i int) bool { return slices.Contains(u.listed, u.columns[i]) })
 }
 
+// maxHints is for how many properties the warning says what may have been meant: a
+// device may have many, and each is compared.
+const maxHints = 3
+
 func (u *doubt) warn(ctx context.Context) {
 	stats, by := hotreader.StatsOf(ctx), "the catalogue does not list it"
 	if u.lister != nil {
@@ -177,7 +182,11 @@ func (u *doubt) warn(ctx context.Context) {
 	}
 	if u.device {
 		stats.Retract(hotreader.UnknownDevice, "") // in the store's words
-		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: by})
+		detail := by
+		if near := nearest.Word(u.of, u.among); near != "" {
+			detail += "; did you mean " + nearest.Listed(near) + "?"
+		}
+		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: detail})
 	}
 	for i, value := range u.constants {
 		name := u.columns[i]
@@ -185,16 +194,18 @@ func (u *doubt) warn(ctx context.Context) {
 		stats.Retract(hotreader.UnknownProperty, name)
 		stats.Warn(hotreader.Warning{Reason: hotreader.Constant, Property: name, Detail: fmt.Sprintf("its value is %.300s", value)})
 	}
-	for _, i := range u.properties {
+	for n, i := range u.properties {
 		name := u.columns[i]
 		if u.lister != nil { // which lists all that any row ever had
 			stats.Retract(hotreader.LookBackEnded, name)
 		}
 		detail := by + " for this device"
-		if near := nearest.Word(name, u.listed); near != "" {
-			detail += "; did you mean " + nearest.Listed(near) + "?"
-		} else if len(u.listed) > 0 {
-			detail += fmt.Sprintf(", but %.300s", nearest.Listed(u.listed...))
+		if n < maxHints && len(u.listed) > 0 {
+			if near := nearest.Word(name, u.listed); near != "" {
+				detail += "; did you mean " + nearest.Listed(near) + "?"
+			} else {
+				detail += fmt.Sprintf(", but %.300s", nearest.Listed(u.listed[:min(len(u.listed), 30)]...))
+			}
 		}
 		stats.Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: name, Detail: detail})
 	}

@@ -283,6 +283,9 @@ func (r requestReader) Read(ctx context.Context, q hotreader.Query) iter.Seq2[ho
 			}
 		}
 		doubt.ask(ctx)
+		if doubt.device && r.a.o.Catalog != nil {
+			doubt.among = slices.DeleteFunc(r.a.o.Catalog.IDs(), func(id string) bool { return !r.c.caller.Devices.Has(id) })
+		}
 		doubt.warn(ctx)
 	}
 }

@@ -82,6 +82,23 @@ func (c *call) send(contentType string, body []byte) error {
 	return c.sent(err)
 }
 
+// sendOpen answers with a document that needs no token.
+func (c *call) sendOpen(document []byte) {
+	c.limitUnreadBody()
+	switch c.r.Method {
+	case http.MethodGet, http.MethodHead:
+		c.w.Header().Set("Content-Type", "application/json")
+		_, _ = c.w.Write(document) // fails only if the caller is gone
+	case http.MethodOptions:
+		c.w.Header().Set("Allow", allow(http.MethodGet))
+		c.w.WriteHeader(http.StatusNoContent)
+	default:
+		e := refuse(http.StatusMethodNotAllowed, hotreader.CodeInvalid, "%.20q is not served here; use GET", c.r.Method)
+		e.allow = allow(http.MethodGet)
+		c.problem(e, nil)
+	}
+}
+
 // sent turns an error of writing an answer into ours, and marks the answer broken.
 func (c *call) sent(err error) error {
 	if err == nil {

@@ -17,10 +17,10 @@ import (
 // ever. New's handler sets the deadlines of bodies and answers itself; the timeouts
 // here cover the rest.
 //
-// Of connections on which no token was ever right and no request is under way, there are
-// a few hundred at most that are older than three seconds, in which a busy server gets to read
-// a request. One more ends the oldest of them, so that strangers who connect and say
-// little do not shut others out.
+// Of connections on which no token was ever right, there are a few hundred at most that
+// have been in the same state for three seconds, in which a busy server gets to read a
+// request and to answer it. One more ends the oldest of them, so that strangers who say
+// little, or do not take their answers, do not shut others out.
 func Server(h http.Handler) *http.Server {
 	unknown := &strangers{at: map[net.Conn]*list.Element{}, open: map[net.Conn]bool{}}
 	return &http.Server{
@@ -31,7 +31,11 @@ func Server(h http.Handler) *http.Server {
 		ReadTimeout:       20 * time.Second,
 		WriteTimeout:      sendTime,
 		IdleTimeout:       2 * time.Minute, // longer than clients keep a connection, so that they close it first
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    32 << 10,        // twice the longest token of a cloud
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 16, // each holds its headers, which take few bytes to send
+			WriteByteTimeout:     sendTime,
+		},
 	}
 }
 
@@ -39,14 +43,16 @@ func Server(h http.Handler) *http.Server {
 const (
 	maxStrangers = 512
 	patience     = 3 * time.Second
+	strangerTime = 5 * time.Second // to receive an answer that needs no token
 )
 
 // strangers are a server's connections on which no token was ever right.
 type strangers struct {
 	mu      sync.Mutex
-	waiting list.List // of waiting: those without a request, the oldest first
+	waiting list.List // of waiting, those first that wait longest
 	at      map[net.Conn]*list.Element
 	open    map[net.Conn]bool // all connections; true: a token was right
+	later   *time.Timer       // looks for those whose patience is over; nil = there are not too many
 }
 
 type waiting struct {
@@ -54,34 +60,45 @@ type waiting struct {
 	since time.Time
 }
 
-// see gets each state of a connection. It is active when the head of a request is
-// whole; what follows is bounded by the handler.
+// see gets each state of a connection. It is active when the head of a request is whole.
 func (s *strangers) see(c net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.at[c]; e != nil {
-		s.waiting.Remove(e)
-		delete(s.at, c)
-	}
+	s.forget(c)
 	switch state {
 	case http.StateNew:
 		s.open[c] = false
 	case http.StateClosed, http.StateHijacked:
 		delete(s.open, c)
 	}
-	if s.open[c] || state != http.StateNew && state != http.StateIdle {
-		return
+	if known, open := s.open[c]; open && !known {
+		s.at[c] = s.waiting.PushBack(waiting{c, time.Now()})
+		s.end()
 	}
-	now := time.Now()
-	s.at[c] = s.waiting.PushBack(waiting{c, now})
-	for s.waiting.Len() > maxStrangers {
-		oldest := s.waiting.Front()
-		w := oldest.Value.(waiting)
-		if now.Sub(w.since) < patience {
+}
+
+func (s *strangers) forget(c net.Conn) {
+	if e := s.at[c]; e != nil {
+		s.waiting.Remove(e)
+		delete(s.at, c)
+	}
+}
+
+// end ends the oldest connections that are too many, now or when their patience is over: there
+// may be no further event, where strangers have all the files that the process may open.
+func (s *strangers) end() {
+	for s.later == nil && s.waiting.Len() > maxStrangers {
+		w := s.waiting.Front().Value.(waiting)
+		if left := patience - time.Since(w.since); left > 0 {
+			s.later = time.AfterFunc(left, func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.later = nil
+				s.end()
+			})
 			return
 		}
-		s.waiting.Remove(oldest)
-		delete(s.at, w.conn)
+		s.forget(w.conn)
 		if over, ok := w.conn.(*tls.Conn); ok {
 			w.conn = over.NetConn() // TLS would say goodbye first, and wait for what it is writing
 		}
@@ -97,6 +114,7 @@ func (s *strangers) context(ctx context.Context, c net.Conn) context.Context {
 		defer s.mu.Unlock()
 		if _, open := s.open[c]; open { // a request over HTTP/2 may outlive its connection
 			s.open[c] = true
+			s.forget(c)
 		}
 	})
 }

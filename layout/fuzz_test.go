@@ -70,7 +70,7 @@ func FuzzGuess(f *testing.F) {
 			if err := l.Check(s.Cloud); err != nil && len(r.Problems) == 0 {
 				t.Errorf("%+v: %v", l, err)
 			}
-			if time.Since(began) > 10*time.Second {
+			if time.Since(began) > time.Minute { // a busy machine may take its share
 				t.Errorf("it took %s", time.Since(began))
 			}
 		}

@@ -254,7 +254,12 @@ func (c calls) told(ctx context.Context, stats *hotreader.Stats, all []string) [
 	return all
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+func stamp(t time.Time) string {
+	if t.IsZero() { // as of a foreign peer's latest values
+		return "unknown"
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
 
 // plain returns a value for JSON: a number keeps its digits.
 func plain(v hotreader.Value) any {

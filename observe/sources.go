@@ -49,7 +49,7 @@ func (r *reads) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 			span.End()
 		}()
 		aged := !q.Last
-		for row, err := range r.next.Scan(ctx, q) {
+		r.next.Scan(ctx, q)(func(row hotreader.Row, err error) bool {
 			if err != nil {
 				failed(span, hotreader.CodeOf(err))
 			} else {
@@ -61,10 +61,8 @@ func (r *reads) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 					r.t.metrics.observe(lastEntryAge, max(time.Since(row.Time), 0).Seconds(), "")
 				}
 			}
-			if !yield(row, err) {
-				return
-			}
-		}
+			return yield(row, err)
+		})
 	}
 }
 

@@ -12,12 +12,11 @@ import (
 // listPage is how many devices a Lister is asked for at once.
 const listPage = 1000
 
-// devices returns the devices that the caller may read, by id: all, or the one of id.
-func (c *call) devices(id string) ([]*device, error) {
-	var all []*device
+// devices calls use with the devices that the caller may read, by id: all, or the one of id.
+func (c *call) devices(id string, use func(*device)) error {
 	add := func(d catalog.Device) {
 		if c.api.o.May == nil || c.api.o.May(c.ctx, d.ID) {
-			all = append(all, &device{d.ID, d.Type, d.Properties})
+			use(&device{d.ID, d.Type, d.Properties})
 		}
 	}
 	switch list := c.api.o.Catalog; {
@@ -30,17 +29,17 @@ func (c *call) devices(id string) ([]*device, error) {
 			add(d)
 		}
 	case c.api.o.Lister == nil:
-		return nil, refuse(http.StatusNotFound, "not_found", "this server has no list of devices: its store cannot list them, and it was given no catalogue")
+		return refuse(http.StatusNotFound, "not_found", "this server has no list of devices: its store cannot list them, and it was given no catalogue")
 	case id != "": // the first of all that begin with it
-		return all, c.listed(id, 1, func(d catalog.Device) {
+		return c.listed(id, 1, func(d catalog.Device) {
 			if d.ID == id {
 				add(d)
 			}
 		})
 	default:
-		return all, c.listed("", catalog.MaxDevices, add)
+		return c.listed("", catalog.MaxDevices, add)
 	}
-	return all, nil
+	return nil
 }
 
 // listed calls add with the devices of the Lister, most of them at most.
@@ -50,15 +49,15 @@ func (c *call) listed(prefix string, most int, add func(catalog.Device)) error {
 		if err != nil {
 			return err
 		}
+		if n += len(page); n > most {
+			return tooMuch("the store has more than %d devices; select one by its label device, or give the server a catalogue", most)
+		}
 		for _, d := range page {
 			add(d)
 			after = d.ID
 		}
-		if n += len(page); len(page) < listPage || most == 1 {
-			return nil
-		}
-		if n >= most {
-			return tooMuch("the store has more than %d devices; select one by its label device, or give the server a catalogue", most)
+		if len(page) < listPage {
+			return c.ctx.Err()
 		}
 	}
 }
@@ -109,37 +108,35 @@ func (c *call) choose(matchers []*labels.Matcher, use func(identity)) error {
 	if s.never {
 		return nil
 	}
-	all, err := c.devices(s.id())
-	if err != nil {
+	chosen := c.chooser(s)
+	if err := c.devices(s.id(), func(d *device) { chosen.among(d, use) }); err != nil {
 		return err
-	}
-	return c.among(all, &s, use)
-}
-
-// among calls use with each property of the devices that s selects.
-func (c *call) among(all []*device, s *selection, use func(identity)) error {
-	chosen := chooser{ctx: c.ctx, matchers: s.property, metrics: map[string]string{}}
-	for _, d := range all {
-		if err := c.ctx.Err(); err != nil { // there may be many devices, and many selectors
-			return err
-		}
-		if !matches(&identity{device: d, twin: c.api.o.Twin}, s.device) {
-			continue
-		}
-		for _, p := range chosen.of(d.properties) {
-			use(identity{d, p, chosen.metrics[p.Name], c.api.o.Twin})
-		}
 	}
 	return c.ctx.Err()
 }
 
 // chooser chooses properties by the names of their metrics.
 type chooser struct {
-	ctx      context.Context // a device may have many properties
-	matchers []*labels.Matcher
+	ctx      context.Context // there may be many devices, and a device may have many properties
+	twin     string
+	by       selection
 	metrics  map[string]string   // by property; "" = not selected
 	last     []catalog.Property  // devices of one type share their properties
 	selected []*catalog.Property // of last
+}
+
+func (c *call) chooser(s selection) *chooser {
+	return &chooser{ctx: c.ctx, twin: c.api.o.Twin, by: s, metrics: map[string]string{}}
+}
+
+// among calls use with each property of the device that is selected.
+func (c *chooser) among(d *device, use func(identity)) {
+	if c.ctx.Err() != nil || !matches(&identity{device: d, twin: c.twin}, c.by.device) {
+		return
+	}
+	for _, p := range c.of(d.properties) {
+		use(identity{d, p, c.metrics[p.Name], c.twin})
+	}
 }
 
 // of returns those of properties that are selected, valid until the next call.
@@ -155,7 +152,7 @@ func (c *chooser) of(properties []catalog.Property) []*catalog.Property {
 			if c.ctx.Err() != nil {
 				break
 			}
-			if name = metricName(p.Name); !matches(&identity{property: p, metric: name}, c.matchers) {
+			if name = metricName(p.Name); !matches(&identity{property: p, metric: name}, c.by.property) {
 				name = ""
 			}
 			c.metrics[p.Name] = name

@@ -49,11 +49,13 @@ func (c *call) encode(value parser.Value, limit int) {
 // full reports whether the answer is larger than it may be.
 func (c *call) full() bool { return len(c.data) > c.api.o.Answer }
 
+const truncated = "results truncated due to limit"
+
 // list encodes n things, limit of them at most, unless that is 0.
 func (c *call) list(n, limit int, one func(i int)) {
 	if limit > 0 && n > limit {
 		n = limit
-		c.warnings = append(c.warnings, "results truncated due to limit")
+		c.warnings = append(c.warnings, truncated)
 	}
 	c.data = append(c.data, '[')
 	for i := range n {

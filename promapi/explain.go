@@ -46,7 +46,7 @@ func (r *run) explain(result parser.Value) {
 			text = u.parts[0].newest()
 		} else {
 			if all == nil {
-				all, _ = r.devices("") // the answer is right without
+				all = r.allDevices()
 			}
 			text = r.meant(all, u.matchers)
 		}
@@ -54,6 +54,13 @@ func (r *run) explain(result parser.Value) {
 			r.infos = append(r.infos, text)
 		}
 	}
+}
+
+// allDevices returns those that the caller may read, as far as they can be listed: the
+// answer is right without.
+func (c *call) allDevices() (all []*device) {
+	_ = c.devices("", func(d *device) { all = append(all, d) })
+	return all
 }
 
 // meant says what matchers that select none of the devices' series may have meant. It
@@ -72,7 +79,8 @@ func (c *call) meant(devices []*device, matchers []*labels.Matcher) string {
 			continue
 		}
 		written, n := map[string]string{}, 0 // by what may have been meant
-		if err := c.among(devices, &others, func(s identity) {
+		chosen := c.chooser(others)
+		use := func(s identity) {
 			if n++; n > maxSeries {
 				return
 			}
@@ -86,8 +94,9 @@ func (c *call) meant(devices []*device, matchers []*labels.Matcher) string {
 			case value != "":
 				written[value] = selector(m.Name, value)
 			}
-		}); err != nil {
-			return "" // the answer is right without
+		}
+		for _, d := range devices {
+			chosen.among(d, use)
 		}
 		if near := nearest.Word(m.Value, slices.Sorted(maps.Keys(written))); near != "" {
 			return fmt.Sprintf("no series is selected; did you mean %.300s instead of %.300s?", written[near], selector(m.Name, m.Value))
@@ -110,9 +119,8 @@ func selector(label, value string) string {
 // named says how to select the property whose name is in text, which cannot be parsed: a name that is
 // not one of a metric. Text, or what is before its { or [, may also be near the name.
 func (c *call) named(text string) string {
-	devices, _ := c.devices("") // the error is right without
 	names, best := map[string]bool{}, ""
-	_ = c.among(devices, &selection{}, func(s identity) {
+	_ = c.choose(nil, func(s identity) { // the error is right without
 		name := s.property.Name
 		if s.metric == name || len(names) == maxSeries {
 			return
@@ -138,7 +146,7 @@ func (p *part) newest() string {
 	q := hotreader.Query{Device: p.device.id, Last: true, LookBack: newestOf}
 	p.ask(&q)
 	for row, err := range p.run.api.o.Reader.Read(p.run.ctx, q) {
-		if err != nil {
+		if err != nil || row.Time.IsZero() { // as from a foreign peer
 			break // the answer is right without
 		}
 		at := func(t millis) string { return time.UnixMilli(t).UTC().Format(time.RFC3339) }

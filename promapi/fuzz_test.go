@@ -52,7 +52,7 @@ func FuzzRequest(f *testing.F) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w, began := httptest.NewRecorder(), time.Now()
 		api.ServeHTTP(w, r)
-		if took := time.Since(began); took > 20*time.Second { // a busy machine may take its share
+		if took := time.Since(began); took > time.Minute { // a busy machine may take its share
 			t.Errorf("it took %s", took)
 		}
 		if w.Code == http.StatusInternalServerError || !json.Valid(w.Body.Bytes()) {

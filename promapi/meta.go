@@ -43,23 +43,25 @@ func (c *call) each(use func(identity)) error {
 	}
 	type key struct{ device, property string }
 	seen := map[key]bool{}
-	for _, set := range sets {
-		if err := c.choose(set, func(s identity) {
-			if len(sets) > 1 {
-				k := key{s.device.id, s.property.Name}
-				if seen[k] {
-					return
+	return c.within(c.api.running, func() error {
+		for _, set := range sets {
+			if err := c.choose(set, func(s identity) {
+				if len(sets) > 1 {
+					k := key{s.device.id, s.property.Name}
+					if seen[k] {
+						return
+					}
+					seen[k] = true
 				}
-				seen[k] = true
+				if noSeries(s.property) == "" {
+					use(s)
+				}
+			}); err != nil {
+				return err
 			}
-			if noSeries(s.property) == "" {
-				use(s)
-			}
-		}); err != nil {
-			return err
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (c *call) series() error {
@@ -70,12 +72,22 @@ func (c *call) series() error {
 	if err != nil {
 		return err
 	}
-	var all []identity
-	if err := c.each(func(s identity) { all = append(all, s) }); err != nil {
-		return err
+	c.data = append(c.data, '[')
+	n := 0
+	err = c.each(func(s identity) {
+		if n++; limit > 0 && n > limit || c.full() {
+			return
+		}
+		if n > 1 {
+			c.data = append(c.data, ',')
+		}
+		c.data = appendLabels(c.data, s.labels())
+	})
+	if limit > 0 && n > limit {
+		c.warnings = append(c.warnings, truncated)
 	}
-	c.list(len(all), limit, func(i int) { c.data = appendLabels(c.data, all[i].labels()) })
-	return nil
+	c.data = append(c.data, ']')
+	return err
 }
 
 // names answers with a set of names, sorted.
@@ -126,7 +138,7 @@ func (c *call) metadata() error {
 		return err
 	}
 	of := map[string][]describing{}
-	if err := c.choose(nil, func(s identity) {
+	collect := func(s identity) {
 		one := describing{"gauge", "Property " + s.property.Name, s.property.Unit}
 		if s.property.Type == hotreader.Untyped { // it may be a text
 			one.Type = "unknown"
@@ -135,7 +147,8 @@ func (c *call) metadata() error {
 		if noSeries(s.property) == "" && (wanted == "" || wanted == s.metric) && !slices.Contains(of[s.metric], one) {
 			of[s.metric] = append(of[s.metric], one)
 		}
-	}); err != nil {
+	}
+	if err := c.within(c.api.running, func() error { return c.choose(nil, collect) }); err != nil {
 		return err
 	}
 	all := slices.Sorted(maps.Keys(of))

@@ -167,7 +167,7 @@ func TestWarnings(t *testing.T) {
 		{"a number before a text", "v", "v", false, []hotreader.Value{number("7"), text("off")}, `,"7"]}]},"warnings":["v: `},
 		{"text of a text property", "s", `{device="d"}`, true, []hotreader.Value{text("on")}, `"s: left out: a text is no sample (device d)"`},
 		{"constant", "v", `c`, true, []hotreader.Value{number("1")}, `"c: left out: a constant, which is not reported, is no series (device d)"`},
-		{"wrong type", "i", `i[1m]`, true, []hotreader.Value{number("1.5"), number("1")}, `"i: 1 value not of the property's type (device d)"`},
+		{"wrong type", "i", `i[1m]`, true, []hotreader.Value{number("1.5"), number("1")}, `"i: 1 value not of the property's type; the type is INTEGER, what is stored is DOUBLE (device d)"`},
 		{"kinds that mix", "v", "v[1m]", false, []hotreader.Value{number("1"), text("off")}, `declare a type to get one kind; as dataType in the project's config_iot_devices.json, or with import --type v=string (device d)`},
 		{"a number written as text", "v", "v", true, []hotreader.Value{text("1.5")}, ""},
 		{"nothing stored", "x", "v", true, nil, ""},
@@ -382,7 +382,7 @@ func TestLimits(t *testing.T) {
 		if status != c.status || !strings.Contains(body, c.want) {
 			t.Errorf("%.80s: %d %.300s; want %d, %s", c.expression, status, body, c.status, c.want)
 		}
-		if took := time.Since(began); took > 10*time.Second {
+		if took := time.Since(began); took > time.Minute { // half a second at most on an idle machine; what has no bound takes hours
 			t.Errorf("%.80s: took %s", c.expression, took)
 		}
 	}
@@ -544,7 +544,7 @@ func TestSelectorsAreBounded(t *testing.T) {
 		if status, body := f.get(path, many...); status != 503 || !strings.Contains(body, "did not end within its time") {
 			t.Errorf("%s: %d %.200s", path, status, body)
 		}
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > time.Minute { // a busy machine may take its share
 			t.Errorf("%s took %s", path, took)
 		}
 		if status, body := f.get(path, "match[]", `{device=~"`+strings.Repeat("[ab]{1000}", 1000)+`"}`, "match[]", `{device=~"`+strings.Repeat("[ab]{1000}", 1000)+`"}`); status != 400 || !strings.Contains(body, "more than 16384 bytes") {

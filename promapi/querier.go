@@ -138,7 +138,9 @@ func (r *run) read(ctx context.Context, want window, matchers []*labels.Matcher)
 			r.told.tell(s.device.id, hotreader.Warning{Reason: why, Property: s.property.Name})
 			return
 		}
-		r.chosen++
+		if r.chosen++; r.chosen > r.api.o.Series {
+			return
+		}
 		n := len(parts)
 		if n == 0 || parts[n-1].device != s.device || len(parts[n-1].all) == hotreader.MaxProperties {
 			parts = append(parts, &part{run: r, window: want, device: s.device})

@@ -23,7 +23,7 @@ func (empty) Read(context.Context, hotreader.Query) iter.Seq2[hotreader.Row, err
 
 type token struct{}
 
-// Few expressions are parsed, and few queries evaluated, at once; and however many one token
+// Few expressions are parsed, and few queries evaluated and lists made, at once; and however many one token
 // asks for, another's are not behind them.
 func TestTurns(t *testing.T) {
 	devices, err := catalog.Of(nil)
@@ -46,8 +46,8 @@ func TestTurns(t *testing.T) {
 			t.Errorf("%s, %s: %d %s; want %s", name, path, w.Code, w.Body, want)
 		}
 	}
-	queries := []string{"query?query=v", "query_range?query=v&start=0&end=1&step=1"}
-	for places, paths := range map[*turns.Limit][]string{api.running: queries, api.parsing: append(queries, "series?match[]=v", "labels?match[]=v", "label/device/values?match[]=v")} {
+	paths := []string{"query?query=v", "query_range?query=v&start=0&end=1&step=1", "series?match[]=v", "labels?match[]=v", "label/device/values?match[]=v"}
+	for places, paths := range map[*turns.Limit][]string{api.running: append(paths, "metadata"), api.parsing: paths} {
 		var held []*turns.Place
 		hold := func(name string) {
 			place, err := places.Enter(t.Context(), name, netip.Addr{})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"iter"
 	"slices"
@@ -38,7 +39,7 @@ type Cache struct {
 	o      CacheOptions
 
 	mu     sync.Mutex
-	series map[string]*shelf
+	series map[seriesKey]*shelf
 	recent *list.List // of *piece, the last used first
 	used   int64
 	newest time.Time // that the clock has shown
@@ -48,7 +49,7 @@ type Cache struct {
 
 // shelf is what is kept of one device, its columns and one pick.
 type shelf struct {
-	key   string
+	key   seriesKey
 	grid  grid
 	parts []*piece // by time, none within another
 	reads []*cacheRead
@@ -77,6 +78,9 @@ type piece struct {
 // pieceBytes is about what a part takes beside its rows.
 const pieceBytes = 400
 
+// warningBytes is about what a warning takes beside its texts.
+const warningBytes = 100
+
 // NewCache returns a Cache around src.
 func NewCache(src hotreader.Source, o CacheOptions) *Cache {
 	o.Settle = cmp.Or(o.Settle, 30*time.Second)
@@ -84,7 +88,7 @@ func NewCache(src hotreader.Source, o CacheOptions) *Cache {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Cache{source: src, o: o, series: map[string]*shelf{}, recent: list.New()}
+	return &Cache{source: src, o: o, series: map[seriesKey]*shelf{}, recent: list.New()}
 }
 
 // Counts returns how many parts were kept when they were asked for, and how many were
@@ -125,9 +129,11 @@ func (c *Cache) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader
 	}
 }
 
-// key names the series of q.
-func key(q *hotreader.Query, g grid) string {
-	return fmt.Sprintf("%q %q %v %v %v %v", q.Device, q.Properties, q.Types, q.Pick.Kind, g.unit, g.shift)
+// seriesKey stands for a series: its text may be long, and callers choose it.
+type seriesKey [sha256.Size]byte
+
+func keyOf(q *hotreader.Query, g grid) seriesKey {
+	return sha256.Sum256(fmt.Appendf(nil, "%q %q %v %v %v %v", q.Device, q.Properties, q.Types, q.Pick.Kind, g.unit, g.shift))
 }
 
 // mostCancelled is how many reads of others a caller waits for in vain. If all began anew
@@ -138,7 +144,7 @@ const mostCancelled = 2
 // what q needs, that one is returned if q waits, with q as a user; where the memory is full with reads, none.
 func (c *Cache) begin(ctx context.Context, q hotreader.Query, yield func(hotreader.Row, error) bool, waits bool) (r, other *cacheRead) {
 	g := gridOf(&q)
-	k := key(&q, g)
+	k := keyOf(&q, g)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.o.Now()

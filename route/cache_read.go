@@ -363,11 +363,12 @@ func (c *Cache) keepStep(r *cacheRead, step *cacheStep) {
 		}
 		return
 	}
+	rows, texts := int64(0), int64(0)
 	for i := range warnings { // a query's texts may lie in memory that is used again
 		w := &warnings[i]
 		w.Property, w.Detail = strings.Clone(w.Property), strings.Clone(w.Detail)
+		texts += warningBytes + int64(len(w.Property)+len(w.Detail))
 	}
-	rows := int64(0)
 	for _, p := range step.pieces {
 		rows += int64(len(p.rows.times))
 	}
@@ -376,6 +377,10 @@ func (c *Cache) keepStep(r *cacheRead, step *cacheStep) {
 		if !p.settled() || p.read.Sub(r.series.grid.time(p.to)) < c.o.Settle {
 			continue
 		}
+		if !c.reserve(texts) {
+			return
+		}
+		p.bytes += texts
 		p.warnings, p.counted = warnings, counted
 		p.cost = step.stats.Bytes.Load() * int64(len(p.rows.times)) / max(rows, 1)
 		c.keep(p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -26,13 +27,42 @@ func inUse(t *testing.T, c *Cache, ended bool) {
 	for _, s := range c.series {
 		for _, p := range s.parts {
 			used -= p.bytes
-			if p.users != 0 || p.bytes != pieceBytes+p.rows.bytes() {
-				t.Errorf("a part of %d bytes counts %d, with %d users", pieceBytes+p.rows.bytes(), p.bytes, p.users)
+			takes := pieceBytes + p.rows.bytes()
+			for _, w := range p.warnings {
+				takes += int64(warningBytes + len(w.Property) + len(w.Detail))
+			}
+			if p.users != 0 || p.bytes != takes {
+				t.Errorf("a part of %d bytes counts %d, with %d users", takes, p.bytes, p.users)
 			}
 		}
 	}
 	if used != 0 {
 		t.Errorf("%d bytes are used when all reads have ended, beside what is kept", used)
+	}
+}
+
+// Warnings are kept with the parts that they are about, and are as long as a caller or a peer makes them.
+func TestCacheCountsWarnings(t *testing.T) {
+	const size = 400_000
+	cache := NewCache(readerFunc(func(ctx context.Context, q hotreader.Query, _ func(hotreader.Row, error) bool) {
+		for _, name := range q.Properties {
+			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: name, Detail: strings.Repeat("x", 1000)})
+		}
+	}), CacheOptions{Bytes: size})
+	for i := range 100 {
+		q := hotreader.Query{Device: "d", Start: at(0), End: at(3600)}
+		for n := range 10 {
+			q.Properties = append(q.Properties, fmt.Sprint(i, n))
+		}
+		for range 2 {
+			if _, err := gather(hotreader.WithStats(t.Context(), new(hotreader.Stats)), cache, q); err != nil {
+				t.Fatal(err)
+			}
+			inUse(t, cache, true)
+		}
+	}
+	if hits, _, _, used := cache.Counts(); hits < 100 || used < size/2 {
+		t.Errorf("%d hits, %d bytes", hits, used)
 	}
 }
 

@@ -40,15 +40,13 @@ func (s limited) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreade
 		if !shared {
 			a = &allowance{query: &q}
 		}
-		for row, err := range s.source.Scan(ctx, q) {
+		s.source.Scan(ctx, q)(func(row hotreader.Row, err error) bool {
 			if err == nil && a.looked == s.limit.Rows {
 				err = s.limit.exceeded(a.query, row.Time)
 			}
 			a.looked++
-			if !yield(row, err) || err != nil {
-				return
-			}
-		}
+			return yield(row, err) && err == nil
+		})
 	}
 }
 

@@ -100,7 +100,11 @@ func (k *asking) write(ctx context.Context, reader hotreader.Reader, q hotreader
 	case k.format == "twinmaker":
 		return k.twinmaker(ctx, reader, q)
 	case k.format == "chart":
-		c := k.newChart(q)
+		height := 10
+		if len(q.Properties) > 3 {
+			height = 6
+		}
+		c := chart.New(k.app.stdout, k.app.data, terminal.Width(k.app.stdout), height, q.Properties)
 		if q.Pick, err = pickFor(ctx, c, reader, q); err == nil {
 			err = k.chart(c, q, rows)
 		}
@@ -192,11 +196,7 @@ func (k *asking) plain(q hotreader.Query, rows iter.Seq2[hotreader.Row, error], 
 	if err != nil {
 		return err
 	}
-	out := k.app.stdout
-	if terminal.Is(out) {
-		out = &terminal.Visible{W: out}
-	}
-	w := bufio.NewWriterSize(out, 1<<16)
+	w := bufio.NewWriterSize(k.app.visible(), 1<<16)
 	if _, err := e.Write(w, rows, stats); err != nil {
 		_ = w.Flush() // the rows before the failure are right, and the failure is what counts
 		return err
@@ -262,14 +262,6 @@ func (k *asking) lastTable(q hotreader.Query, rows iter.Seq2[hotreader.Row, erro
 		t.Row(cells...)
 	}
 	return t.End()
-}
-
-func (k *asking) newChart(q hotreader.Query) *chart.Chart {
-	height := 10
-	if len(q.Properties) > 3 {
-		height = 6
-	}
-	return chart.New(k.app.stdout, k.app.data, terminal.Width(k.app.stdout), height, q.Properties)
 }
 
 func (k *asking) chart(c *chart.Chart, q hotreader.Query, rows iter.Seq2[hotreader.Row, error]) error {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -34,9 +33,6 @@ type listedDevice struct {
 	Type       string `json:"type,omitempty"`
 	Properties int    `json:"properties"`
 }
-
-// pageOf returns the first devicesPage devices after an id.
-type pageOf func(ctx context.Context, after string) ([]listedDevice, error)
 
 func (a *app) devices() *cobra.Command {
 	l := &listing{app: a, formatting: formatting{formats: []string{"table", "json", "jsonl", "csv"}}}
@@ -104,20 +100,9 @@ func (l *listing) check() error {
 }
 
 func (l *listing) run(ctx context.Context) error {
-	page, closer, err := l.open(ctx)
+	all, err := l.list(ctx)
 	if err != nil {
 		return err
-	}
-	defer closer.Close()
-	var all []listedDevice
-	for after := ""; ; after = all[len(all)-1].ID {
-		some, err := page(ctx, after)
-		if err != nil {
-			return err
-		}
-		if all = append(all, some...); len(some) < devicesPage {
-			break
-		}
 	}
 	if len(all) == 0 {
 		l.app.note("no devices%s%s", l.narrowed(), l.meantKind(ctx))
@@ -137,16 +122,16 @@ func (l *listing) narrowed() (text string) {
 
 // meantKind says which of the types that there are was meant, if one comes close.
 func (l *listing) meantKind(ctx context.Context) string {
-	whole := *l
-	whole.kind, whole.prefix = "", ""
-	page, closer, err := whole.open(ctx)
-	if err != nil || l.kind == "" {
+	if l.kind == "" {
 		return ""
 	}
-	defer closer.Close()
-	some, _ := page(ctx, "") // it is but a hint
+	ctx, stop := context.WithTimeout(ctx, knowing)
+	defer stop()
+	whole := *l
+	whole.kind, whole.prefix = "", ""
+	all, _ := whole.list(ctx) // it is but a hint
 	var kinds []string
-	for _, d := range some {
+	for _, d := range all {
 		kinds = append(kinds, d.Type)
 	}
 	if text := meant(l.kind, kinds); text != "" {
@@ -155,79 +140,79 @@ func (l *listing) meantKind(ctx context.Context) string {
 	return ""
 }
 
-// open returns what is asked for pages, and what closes it.
-func (l *listing) open(ctx context.Context) (pageOf, io.Closer, error) {
+// list returns the devices, by id.
+func (l *listing) list(ctx context.Context) ([]listedDevice, error) {
 	if l.project != "" {
-		page, err := l.ofProject()
-		return page, io.NopCloser(nil), err
+		return l.ofProject()
 	}
 	if l.source.remote != "" {
-		page, err := l.ofRemote()
-		return page, io.NopCloser(nil), err
+		return l.ofRemote(ctx)
 	}
-	_, stores, err := l.source.open(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	lister := stores.lister()
-	if lister == nil {
-		_ = stores.Close() // nothing was read
-		return nil, nil, &hotreader.Error{Op: "devices", Code: hotreader.CodeInvalid,
-			Err: errors.New("this store cannot list its devices: it would have to read all of its rows. Their list is the catalogue, which deploy makes of config_iot_devices.json; name its folder with --project DIR")}
-	}
-	return func(ctx context.Context, after string) (page []listedDevice, err error) {
-		some, err := lister.Devices(ctx, l.prefix, after, devicesPage)
-		for _, d := range some {
-			page = append(page, listedDevice{ID: d.ID, Properties: len(d.Properties)})
-		}
-		return page, err
-	}, stores, nil
+	return l.ofStore(ctx)
 }
 
-func (l *listing) ofProject() (pageOf, error) {
+func (l *listing) ofProject() ([]listedDevice, error) {
 	t, err := openTwin(l.project)
 	if err != nil {
 		return nil, err
 	}
-	return func(_ context.Context, after string) (page []listedDevice, err error) {
-		for _, d := range t.devices.Devices(l.prefix, l.kind, after, devicesPage) {
-			page = append(page, listedDevice{d.ID, d.Type, len(d.Properties)})
-		}
-		return page, nil
-	}, nil
+	all := []listedDevice{}
+	for _, d := range t.devices.Devices(l.prefix, l.kind, "", t.devices.Len()) {
+		all = append(all, listedDevice{d.ID, d.Type, len(d.Properties)})
+	}
+	return all, nil
 }
 
-func (l *listing) ofRemote() (pageOf, error) {
+func (l *listing) ofStore(ctx context.Context) ([]listedDevice, error) {
+	_, stores, err := l.source.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = stores.Close() }() // they were read
+	lister := stores.lister()
+	if lister == nil {
+		return nil, &hotreader.Error{Op: "devices", Code: hotreader.CodeInvalid,
+			Err: errors.New("this store cannot list its devices: it would have to read all of its rows. Their list is the catalogue, which deploy makes of config_iot_devices.json; name its folder with --project DIR")}
+	}
+	all := []listedDevice{}
+	for after := ""; ; after = all[len(all)-1].ID {
+		page, err := lister.Devices(ctx, l.prefix, after, devicesPage)
+		for _, d := range page {
+			all = append(all, listedDevice{ID: d.ID, Properties: len(d.Properties)})
+		}
+		if err != nil || len(page) < devicesPage {
+			return all, err
+		}
+	}
+}
+
+func (l *listing) ofRemote(ctx context.Context) ([]listedDevice, error) {
 	far, _, err := l.source.peer()
 	if err != nil {
 		return nil, err
 	}
-	next, last, ended := "", "", false
-	return func(ctx context.Context, _ string) (page []listedDevice, err error) {
-		for !ended && len(page) < devicesPage { // the API says how large its pages are
-			var some []remote.Device
-			if some, next, err = far.Devices(ctx, l.prefix, l.kind, next); err != nil {
-				return nil, fmt.Errorf("%s: %w", l.source.remote, err)
-			}
-			for _, d := range some {
-				if d.ID <= last {
-					return nil, &hotreader.Error{Op: "devices", Code: hotreader.CodeProtocol, Err: errors.New("the API's list is not in the order of ids")}
-				}
-				page, last = append(page, listedDevice{d.ID, d.Type, d.Properties}), d.ID
-			}
-			ended = next == ""
+	all := []listedDevice{}
+	for next, last := "", ""; ; {
+		var page []remote.Device
+		if page, next, err = far.Devices(ctx, l.prefix, l.kind, next); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.source.remote, err)
 		}
-		return page, nil
-	}, nil
+		for _, d := range page {
+			if d.ID <= last {
+				return nil, &hotreader.Error{Op: "devices", Code: hotreader.CodeProtocol, Err: errors.New("the API's list is not in the order of ids")}
+			}
+			all, last = append(all, listedDevice{d.ID, d.Type, d.Properties}), d.ID
+		}
+		if next == "" {
+			return all, nil
+		}
+	}
 }
 
 func (l *listing) print(devices []listedDevice) error {
 	a := l.app
 	switch l.format {
 	case "json":
-		if devices == nil {
-			devices = []listedDevice{}
-		}
 		return a.printJSON(map[string][]listedDevice{"items": devices})
 	case "jsonl":
 		for _, d := range devices {
@@ -245,17 +230,13 @@ func (l *listing) print(devices []listedDevice) error {
 	t := terminal.NewTable(a.stdout, a.data, "DEVICE", "TYPE", "PROPERTIES")
 	t.Right(2)
 	for _, d := range devices {
-		t.Row(terminal.Cell{Text: d.ID}, terminal.Cell{Text: d.Type}, terminal.Cell{Text: strconv.Itoa(d.Properties)})
+		t.Texts(d.ID, d.Type, strconv.Itoa(d.Properties))
 	}
 	return t.End()
 }
 
 func (l *listing) csv(devices []listedDevice) error {
-	out := l.app.stdout
-	if terminal.Is(out) {
-		out = &terminal.Visible{W: out}
-	}
-	w := bufio.NewWriter(out)
+	w := bufio.NewWriter(l.app.visible())
 	fmt.Fprint(w, "id,type,properties\n")
 	var line []byte
 	for _, d := range devices {

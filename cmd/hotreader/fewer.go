@@ -43,7 +43,7 @@ func (f *fewer) apply(q *hotreader.Query, cmd *cobra.Command, now time.Time) err
 	case f.points < hotreader.MinPoints || f.points > hotreader.MaxPoints:
 		return usagef("query: --points %d does not fit; expected a whole number from %d to %d", f.points, hotreader.MinPoints, hotreader.MaxPoints)
 	case q.Start.IsZero():
-		return usagef("query: --points needs --start, and a later one than 0001-01-01T00:00:00Z, as --start -24h")
+		return usagef("query: --points needs --start, as --start -24h")
 	}
 	if q.End.IsZero() {
 		q.End = now

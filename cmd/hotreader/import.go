@@ -198,6 +198,8 @@ func (k *importing) check() (err error) {
 		return usagef("import: --device and --device-column exclude each other")
 	case k.merge && k.replace:
 		return usagef("import: --merge and --replace exclude each other")
+	case k.replace && k.pivot != "" && k.pivot != "none":
+		return usagef("import: --pivot and --replace exclude each other: each line would replace the values of those of its instant; leave --replace out, or import into a new store")
 	case k.Skip < 0:
 		return usagef("import: --skip %d: give the number of lines that are stored already", k.Skip)
 	case k.badLines != "fail" && k.badLines != "skip":
@@ -438,11 +440,11 @@ func (a *app) sayWarnings(r *importer.Result) {
 		for _, c := range among[flag] {
 			texts += c.Texts
 		}
-		stored := ""
-		if r.Stored+r.Merged > 0 {
-			stored = ", and --replace as they are stored now"
+		again := "give"
+		if r.Stored+r.Merged > 0 { // a second import removes nothing
+			again = "import into a new store with"
 		}
-		a.note("%s: %s among numbers; to leave such values out give %s%s", columns, terminal.Plural(texts, "text", "texts"), terminal.Printable(flag), stored)
+		a.note("%s: %s among numbers; to leave such values out, %s %s", columns, terminal.Plural(texts, "text", "texts"), again, terminal.Printable(flag))
 	}
 	for _, text := range r.Warnings {
 		a.note("%s %s", a.talk.Bad("warning:"), terminal.Printable(text))

@@ -36,8 +36,9 @@ func (a *app) initer() *cobra.Command {
 		Short: "Write a project folder to begin with",
 		Long: `Write a project folder: config.json, config_providers.json, config_iot_devices.json
 and a .gitignore. On a terminal it asks for what the flags leave out. It never
-changes a file that is there; edit the files to add more. A folder may have
-config_hot_reader.json before, as inspect prints it.
+changes a file that is there, and writes nothing where a project is already: edit its
+files to add more. config_hot_reader.json, as inspect prints it, and a .gitignore may
+be there before.
 
 A property's type is double, integer, long, boolean or string; without one, double.`,
 		Example: `  hotreader init --project twin
@@ -65,15 +66,8 @@ A property's type is double, integer, long, boolean or string; without one, doub
 var cloudWords = []string{"aws", "azure", "gcp"}
 
 func (b *beginning) run(cmd *cobra.Command) error {
-	for _, name := range config.Files {
-		if name == "config_hot_reader.json" { // which inspect printed, perhaps: it stays
-			continue
-		}
-		path := filepath.Join(b.dir, name)
-		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			return &hotreader.Error{Op: "init", Code: hotreader.CodeConfig,
-				Err: fmt.Errorf("%s is there already, and is left as it is; name another folder with --project, or edit it and run: %s validate --project %s", path, invocation(), shell.Word(b.dir))}
-		}
+	if err := b.free(); err != nil {
+		return err
 	}
 	for _, q := range b.questions() {
 		if err := b.settle(cmd, q); err != nil {
@@ -91,10 +85,46 @@ func (b *beginning) run(cmd *cobra.Command) error {
 	for _, name := range files {
 		fmt.Fprintln(a.stdout, filepath.Join(b.dir, name))
 	}
+	for _, name := range []string{"config_hot_reader.json", ".gitignore"} {
+		if _, err := os.Lstat(filepath.Join(b.dir, name)); err == nil && !slices.Contains(files, name) {
+			kept := ""
+			if name == ".gitignore" {
+				kept = "; see that it has the lines " + strings.Join(ignored, " and ") + ", which keep the token out"
+			}
+			a.note("%s was there, and is kept as it is%s", filepath.Join(b.dir, name), kept)
+		}
+	}
 	me, dir := invocation(), shell.Word(b.dir)
 	a.note("%s\n  %s validate --project %s\n  %s deploy --project %s --target local   # on this machine, with emulators\n  %s deploy --project %s                  # on the clouds",
 		a.talk.Bold("Next:"), me, dir, me, dir, me, dir)
 	return nil
+}
+
+// ignored are the lines of .gitignore.
+var ignored = []string{"/" + config.WorkFolder + "/", "/config_inter_cloud.json"}
+
+// free fails where files are there that init writes, or deploy.
+func (b *beginning) free() error {
+	var there, missing []string
+	for _, name := range config.Files {
+		_, err := os.Lstat(filepath.Join(b.dir, name))
+		switch {
+		case name == "config_hot_reader.json": // which inspect printed, perhaps: it stays
+		case err == nil:
+			there = append(there, name)
+		case name != "config_inter_cloud.json":
+			missing = append(missing, name)
+		}
+	}
+	if there == nil {
+		return nil
+	}
+	what := "edit the files"
+	if missing != nil {
+		what = "to have " + strings.Join(missing, ", ") + ", too, write another folder with --project and copy from it"
+	}
+	return &hotreader.Error{Op: "init", Code: hotreader.CodeConfig, Err: fmt.Errorf("the folder %s has %s already, so nothing is written; %s, then run: %s validate --project %s",
+		b.dir, strings.Join(there, ", "), what, invocation(), shell.Word(b.dir))}
 }
 
 // question is what has to be known: a flag's value, or an answer.
@@ -232,7 +262,7 @@ func (b *beginning) write() (written []string, err error) {
 	if _, err := deploy.Check(b.dir); err != nil {
 		return written, err
 	}
-	switch err := create(filepath.Join(b.dir, ".gitignore"), "/"+config.WorkFolder+"/\n/config_inter_cloud.json\n"); {
+	switch err := create(filepath.Join(b.dir, ".gitignore"), strings.Join(ignored, "\n")+"\n"); {
 	case err == nil:
 		written = append(written, ".gitignore")
 	case !errors.Is(err, fs.ErrExist):

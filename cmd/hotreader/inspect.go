@@ -113,8 +113,8 @@ func (a *app) printInspected(r *inspector.Result) error {
 		}
 		a.paragraph("For a twin on AWS, whose property names have only a-z, A-Z, 0-9, _ and -, in the layout instead:", `"properties":`+string(text))
 	}
-	a.list("Which reading was taken:", r.Reasons)
-	a.list("Not placed:", r.NotPlaced)
+	a.paragraph("Which reading was taken:", r.Reasons...)
+	a.paragraph("Not placed:", r.NotPlaced...)
 	if r.Next != "" {
 		a.paragraph("Go on with:", r.Next)
 	}
@@ -133,19 +133,17 @@ func seen(devices []string) string {
 		"; --device ID looks at another one, which may have other properties"
 }
 
-// paragraph prints a headline and what is to be pasted below it, in one line each.
+// paragraph prints a headline and what is to be pasted below it, in one line each, if
+// there is anything.
 func (a *app) paragraph(head string, lines ...string) {
+	if len(lines) == 0 {
+		return
+	}
 	fmt.Fprintln(a.stdout, terminal.Printable(head))
 	for _, l := range lines {
 		fmt.Fprintln(a.stdout, "  "+terminal.Printable(l))
 	}
 	fmt.Fprintln(a.stdout)
-}
-
-func (a *app) list(head string, lines []string) {
-	if len(lines) > 0 {
-		a.paragraph(head, lines...)
-	}
 }
 
 // printProperties prints what was seen, and what was read with the layout.

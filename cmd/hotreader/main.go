@@ -91,6 +91,14 @@ func (a *app) note(format string, args ...any) {
 	fmt.Fprintf(a.stderr, format+"\n", args...)
 }
 
+// visible returns stdout, on a terminal without what that would obey.
+func (a *app) visible() io.Writer {
+	if terminal.Is(a.stdout) {
+		return &terminal.Visible{W: a.stdout}
+	}
+	return a.stdout
+}
+
 // printJSON prints a document in one line.
 func (a *app) printJSON(v any) error { return json.NewEncoder(a.stdout).Encode(v) }
 

@@ -6,12 +6,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -163,9 +161,7 @@ func (a *app) serve() *cobra.Command {
 // complete gives the flags that are not there what the environment says or, after that,
 // the project.
 func (s *serving) complete(f *pflag.FlagSet) (err error) {
-	names := map[string]string{"rate": "HOTREADER_RATE", "burst": "HOTREADER_BURST", "devices": "HOTREADER_DEVICES", "look-back": "HOTREADER_LOOK_BACK",
-		"max-rows": "HOTREADER_MAX_ROWS", "cache": "HOTREADER_CACHE", "settle": "HOTREADER_SETTLE", "cache-age": "HOTREADER_CACHE_AGE", "cold": "HOTREADER_COLD", "archive": "HOTREADER_ARCHIVE", "catalog": "HOTREADER_CATALOG", "log-level": "HOTREADER_LOG_LEVEL"}
-	if err := fill(f, names, os.LookupEnv); err != nil || s.project == "" {
+	if err := fill(f, os.LookupEnv); err != nil || s.project == "" {
 		return err
 	}
 	if s.catalog != "" {
@@ -174,7 +170,7 @@ func (s *serving) complete(f *pflag.FlagSet) (err error) {
 	if s.twin, err = openTwin(s.project); err != nil {
 		return err
 	}
-	return fill(f, names, s.twin.setting)
+	return fill(f, s.twin.setting)
 }
 
 // check says what is wrong with the flags.
@@ -228,20 +224,25 @@ func (s *serving) flags(f *pflag.FlagSet, levels []string) {
 	f.SortFlags = false
 }
 
+// variableFlags are the flags for which a variable of the functions stands, HOTREADER_LOOK_BACK
+// for look-back.
+var variableFlags = []string{"archive", "burst", "cache", "cache-age", "catalog", "cold", "devices", "log-level", "look-back", "max-rows", "rate", "settle"}
+
 // fill gives the flags that are not there what the functions' variables of the same
 // meaning say.
-func fill(f *pflag.FlagSet, names map[string]string, variable func(string) (string, bool)) error {
-	for _, flag := range slices.Sorted(maps.Keys(names)) {
-		text, ok := variable(names[flag])
+func fill(f *pflag.FlagSet, variable func(string) (string, bool)) error {
+	for _, flag := range variableFlags {
+		name := "HOTREADER_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+		text, ok := variable(name)
 		if !ok || f.Changed(flag) || text == "" && flag != "devices" { // which must not become all
 			continue
 		}
 		err := f.Set(flag, text)
 		if _, ok := errors.AsType[*strconv.NumError](err); ok {
-			return usagef("serve: %s is %.40q; expected a number", names[flag], text)
+			return usagef("serve: %s is %.40q; expected a number", name, text)
 		}
 		if err != nil {
-			return usagef("serve: %s: %v", names[flag], err)
+			return usagef("serve: %s: %v", name, err)
 		}
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -128,20 +127,7 @@ func TestStoreIsReadAhead(t *testing.T) {
 	query("--remote", serveURL(t, "serve", "--store", store, "--listen", "127.0.0.1:0", "--log-level", "error"))
 }
 
-func TestNameList(t *testing.T) {
-	for text, want := range map[string]string{
-		"a": "[a]", "a,b": "[a b]", `a"b`: `[a"b]`, `"a,b",c`: "[a,b c]", `"a""b"`: `[a"b]`, "": "[]", `"a`: "[a]",
-	} {
-		var l nameList
-		if err := l.Set(text); err != nil || fmt.Sprint([]string(l)) != want {
-			t.Errorf("%q = %v, %v; want %s", text, l, err, want)
-		}
-	}
-	var l nameList
-	if err := l.Set("a\nb"); err == nil {
-		t.Error("two lines are taken for names")
-	}
-
+func TestHelpQuotesNames(t *testing.T) {
 	var help, talk bytes.Buffer
 	run(t.Context(), []string{"query", "--help"}, nil, &help, &talk)
 	for _, name := range []string{"a, b", "{a}"} {

@@ -53,15 +53,12 @@ func tokenFrom(file string) (*identity.Token, error) {
 
 // tokenIn reads a file with a token, and when the token was put into it.
 func tokenIn(file string) (text string, made time.Time, err error) {
-	fail := func(err error) (string, time.Time, error) {
-		return "", time.Time{}, &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
-	}
 	if info, err := os.Stat(file); err == nil {
 		made = info.ModTime()
 	}
 	raw, err := bounded.ReadFile(file, 64<<10)
 	if err != nil {
-		return fail(err)
+		return "", time.Time{}, &hotreader.Error{Op: "token", Code: hotreader.CodeConfig, Err: err}
 	}
 	return strings.TrimSpace(string(raw)), made, nil
 }
@@ -340,15 +337,13 @@ func parseInstant(text string, now time.Time) (time.Time, error) {
 	if text == "now" {
 		return now, nil
 	}
-	if strings.HasPrefix(text, "-") || strings.HasPrefix(text, "+") {
-		d, err := parseSpan(text[1:])
-		if err != nil {
-			return time.Time{}, err
-		}
-		if text[0] == '-' {
-			d = -d
-		}
-		return now.Add(d), nil
+	if span, ok := strings.CutPrefix(text, "-"); ok {
+		d, err := parseSpan(span)
+		return now.Add(-d), err
+	}
+	if span, ok := strings.CutPrefix(text, "+"); ok {
+		d, err := parseSpan(span)
+		return now.Add(d), err
 	}
 	t, err := hotreader.ParseTime([]byte(text))
 	if err != nil {
@@ -359,54 +354,46 @@ func parseInstant(text string, now time.Time) (time.Time, error) {
 
 // parseSpan reads a Go duration, and besides whole or broken days (d) and weeks (w).
 func parseSpan(text string) (time.Duration, error) {
-	unit := time.Duration(0)
-	switch {
-	case strings.HasSuffix(text, "d"):
-		unit = 24 * time.Hour
-	case strings.HasSuffix(text, "w"):
-		unit = 7 * 24 * time.Hour
-	}
-	if unit > 0 {
-		n, err := strconv.ParseFloat(text[:len(text)-1], 64)
-		if err == nil && n >= 0 && n*float64(unit) < float64(1<<62) {
-			return time.Duration(n * float64(unit)), nil
+	for unit, length := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
+		if count, ok := strings.CutSuffix(text, unit); ok {
+			n, err := strconv.ParseFloat(count, 64)
+			if err == nil && n >= 0 && n*float64(length) < float64(1<<62) {
+				return time.Duration(n * float64(length)), nil
+			}
 		}
-	} else if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 { // which knows neither d nor w
 		return d, nil
 	}
 	return 0, fmt.Errorf("%q is not a span of time; give one as 90m, 24h, 7d or 2w", text)
 }
 
+// operators are the signs that they consist of.
+const operators = "=!<>"
+
 const filterHelp = "as 'temperature>80', 'state!=off' or 'running=true' (operators = != < <= > >=)"
 
 // parseFilter reads a filter as people write it: property, operator, value. A
 // value is a number, true, false or text; quotes make text of anything.
-func parseFilter(text string) (hotreader.Filter, error) {
-	at := strings.IndexAny(text, "=!<>")
+func parseFilter(text string) (f hotreader.Filter, err error) {
+	at := strings.IndexAny(text, operators)
 	if at < 0 {
-		return hotreader.Filter{}, fmt.Errorf("%q has no operator; write it %s", text, filterHelp)
+		return f, fmt.Errorf("%q has no operator; write it %s", text, filterHelp)
 	}
-	end := at
-	for end < len(text) && strings.IndexByte("=!<>", text[end]) >= 0 {
-		end++
-	}
-	name, value := strings.TrimSpace(text[:at]), strings.TrimSpace(text[end:])
-	operator := text[at:end]
+	value := strings.TrimLeft(text[at:], operators)
+	operator := strings.TrimSuffix(text[at:], value)
+	value, f.Property = strings.TrimSpace(value), strings.TrimSpace(text[:at])
 	if operator == "==" {
 		operator = "="
 	}
-	op, err := hotreader.ParseOp(operator)
-	if err != nil {
-		return hotreader.Filter{}, fmt.Errorf("%q: operator %q is unknown; write it %s", text, operator, filterHelp)
+	if f.Op, err = hotreader.ParseOp(operator); err != nil {
+		return f, fmt.Errorf("%q: operator %q is unknown; write it %s", text, operator, filterHelp)
 	}
-	if name == "" {
-		return hotreader.Filter{}, fmt.Errorf("%q names no property; write it %s", text, filterHelp)
-	}
-	if value == "" {
-		return hotreader.Filter{}, fmt.Errorf("%q has nothing to compare with; write it %s", text, filterHelp)
-	}
-	f := hotreader.Filter{Property: name, Op: op}
 	switch {
+	case f.Property == "":
+		return f, fmt.Errorf("%q names no property; write it %s", text, filterHelp)
+	case value == "":
+		return f, fmt.Errorf("%q has nothing to compare with; write it %s", text, filterHelp)
 	case value == "true" || value == "false":
 		f.Value = hotreader.BoolValue(value == "true")
 	case hotreader.IsNumber([]byte(value)):

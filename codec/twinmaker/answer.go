@@ -153,7 +153,7 @@ func (r *Responder) appendDevice(ctx context.Context, dst []byte, req *Request, 
 	if next != nil {
 		next.fates = page.fates()
 	}
-	return r.appendWarnings(page.appendSeries(dst, req), stats), next, nil
+	return r.appendWarnings(page.appendSeries(dst, req), req, stats), next, nil
 }
 
 // rows returns how many rows a page may have; 0 = any number.
@@ -189,8 +189,8 @@ func (r *Request) appendOne(dst []byte, property, device string, points []byte) 
 }
 
 // appendWarnings appends them if the answer has a place for them.
-func (r *Responder) appendWarnings(dst []byte, stats *hotreader.Stats) []byte {
-	if !r.Warnings {
+func (r *Responder) appendWarnings(dst []byte, req *Request, stats *hotreader.Stats) []byte {
+	if !r.Warnings && !req.Warnings {
 		return dst
 	}
 	return hotreader.AppendWarnings(dst, stats.Warnings())
@@ -422,7 +422,7 @@ func (r *Responder) AppendLastEntry(ctx context.Context, dst []byte, req Request
 		dst = append(append(dst, `,"propertyValue":{`...), c.key...)
 		dst = append(append(dst, c.buf...), "}}"...)
 	}
-	dst = append(r.appendWarnings(append(dst, '}'), stats), '}')
+	dst = append(r.appendWarnings(append(dst, '}'), &req, stats), '}')
 	if len(dst)-n > r.maxBytes() {
 		return dst[:n], tooLarge(len(dst)-n, r.maxBytes())
 	}

@@ -111,7 +111,7 @@ func (c *column) setType(t hotreader.Type) {
 
 // learn takes over the type that the Reader has inferred, if none is set.
 func (c *column) learn(t hotreader.Type) {
-	if c.typ == hotreader.FirstKind && t != hotreader.FirstKind {
+	if c.typ == hotreader.FirstKind {
 		c.setType(t)
 	}
 }

@@ -42,7 +42,7 @@ type Request struct {
 	// Unlisted is what the catalogue does not list. If storage knows nothing of it,
 	// either, that is an error.
 	Unlisted struct {
-		Device     bool               // the query's
+		Among      []string           // devices, without the query's; nil = that is listed
 		Properties []string           // of the query
 		Instead    []catalog.Property // all that it lists of the device or the type
 	}
@@ -57,6 +57,7 @@ type Request struct {
 
 	Ref           Reference
 	Alarm         bool          // the component's type extends TwinMaker's basic alarm
+	Warnings      bool          // the caller, who is not TwinMaker, reads the answer's warnings
 	MaxResults    int           // points over all properties; 0 = as many as the budgets allow
 	NextToken     string        // of the page before; "" = the first page
 	Interpolation time.Duration // distance of the steps, whole seconds; 0 = none
@@ -305,7 +306,9 @@ func (d Devices) declare(req *Request) {
 	if req.Fleet != nil {
 		device, ok = d.Catalog.Devices("", req.Fleet.Type, "", 1)[0], true // all have the same properties
 	}
-	req.Unlisted.Device = !ok
+	if !ok {
+		req.Unlisted.Among = d.Catalog.IDs()
+	}
 	req.Unlisted.Instead = device.Properties
 	for i, name := range q.Properties {
 		at := slices.IndexFunc(device.Properties, func(p catalog.Property) bool { return p.Name == name })

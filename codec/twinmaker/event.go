@@ -48,6 +48,7 @@ func (d Devices) decode(ctx context.Context, op string, body []byte, last bool) 
 	e.readFilters(&req)
 	e.readTabular()
 	req.NextToken = e.text("nextToken")
+	req.Warnings = string(e.fields["warnings"]) == "true"
 	if last {
 		if req.NextToken != "" {
 			e.bad("nextToken is given, but a last-entry answer has one page only")

@@ -106,6 +106,9 @@ func nothingLeft(names []string, fates []fate, stats *hotreader.Stats, told bool
 	if all := texts(stats, func(w hotreader.Warning) bool { return w.LeavesOut() && slices.Contains(lost, w.Property) }); len(all) > 0 {
 		why = strings.Join(all, "; ")
 	}
+	if !none {
+		why += "; a query for the other properties alone is answered"
+	}
 	return &hotreader.Error{Op: "twinmaker: read", Code: hotreader.CodeUnreadable,
 		Err: fmt.Errorf("no value of %s is left: %s", strings.Join(lost, ", "), why)}
 }
@@ -121,8 +124,12 @@ func (r *Request) mistaken(fates []fate, stats *hotreader.Stats) error {
 		switch {
 		case w.Reason == hotreader.Constant && r.Constants[w.Property] != "":
 			wrong = append(wrong, w.String())
-		case w.Reason == hotreader.UnknownDevice && r.Unlisted.Device:
-			wrong = append(wrong, fmt.Sprintf("device %q is not in the catalogue of devices, and nothing is stored for it", short(r.Query.Device)))
+		case w.Reason == hotreader.UnknownDevice && r.Unlisted.Among != nil:
+			text := fmt.Sprintf("device %q is not in the catalogue of devices, and nothing is stored for it", short(r.Query.Device))
+			if near := nearest.Word(r.Query.Device, r.Unlisted.Among); near != "" {
+				text += fmt.Sprintf("; did you mean %q?", near)
+			}
+			wrong = append(wrong, text)
 		case w.Reason == hotreader.UnknownProperty && slices.Contains(r.Unlisted.Properties, w.Property):
 			wrong = append(wrong, fmt.Sprintf("property %q is not in the catalogue %s, and no record that was looked at has it", short(w.Property), r.listed(w.Property)))
 		}
@@ -139,6 +146,7 @@ func (r *Request) listed(property string) string {
 	if near := nearest.Word(property, names); near != "" {
 		names = []string{near}
 	}
+	names = names[:min(len(names), 30)]
 	switch {
 	case len(names) == 0:
 		return "of devices"

@@ -24,10 +24,10 @@ func TestNothingLeftIsAnError(t *testing.T) {
 		{"all is there", "1 true", nil, "", ""},
 		{"one has no values", "1 -", nil, "", ""},
 		{"one of a wrong type", `1 "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
-			"", "no value of b is left: b: 1 value not of the property's type"},
+			"", "no value of b is left: b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; a query for the other properties alone is answered"},
 		{"both of a wrong type", `"x" "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
-			"no value is left: a: 1 value not of the property's type; b: 1 value not of the property's type",
-			"no value is left: a: 1 value not of the property's type; b: 1 value not of the property's type"},
+			"no value is left: a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING",
+			"no value is left: a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING"},
 		{"a wrong type beside nothing", `- "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
 			"no value is left: b: 1 value", "no value is left: b: 1 value"},
 		{"beyond a double", "1e400 true", nil, "", "no value of a is left: a: 1 value"},
@@ -93,7 +93,7 @@ func TestWarningsInTheAnswer(t *testing.T) {
 	r := func() *rowsReader { return rowsOf(t, "a b\n2024-03-01T00:00:00Z 1 2\n2024-03-01T00:00:01Z \"x\" 3") }
 	req := ask("a", "b")
 	req.Query.Types = []hotreader.Type{hotreader.Double, hotreader.Double}
-	const want = `],"warnings":[{"code":"wrong_type","property":"a","count":1,"message":"a: 1 value not of the property's type"}]`
+	const want = `],"warnings":[{"code":"wrong_type","property":"a","count":1,"message":"a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING"}]`
 	body, err := (&Responder{Reader: r(), Warnings: true}).AppendHistory(t.Context(), nil, req)
 	if err != nil || !strings.HasSuffix(string(body), want+"}") {
 		t.Errorf("%s, %v", body, err)
@@ -102,6 +102,11 @@ func TestWarningsInTheAnswer(t *testing.T) {
 	if err != nil || !strings.HasSuffix(string(body), "}"+want[1:]+"}") {
 		t.Errorf("%s, %v", body, err)
 	}
+	req.Warnings = true // as the doctor asks
+	if body, err = (&Responder{Reader: r()}).AppendHistory(t.Context(), nil, req); err != nil || !strings.HasSuffix(string(body), want+"}") {
+		t.Errorf("%s, %v", body, err)
+	}
+	req.Warnings = false
 	if body, err = (&Responder{Reader: r()}).AppendHistory(t.Context(), nil, req); err != nil || strings.Contains(string(body), "warnings") {
 		t.Errorf("TwinMaker's answer has no place for them: %s, %v", body, err)
 	}

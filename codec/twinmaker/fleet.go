@@ -99,7 +99,7 @@ func (r *Responder) appendFleet(ctx context.Context, dst []byte, req *Request, f
 	if last := len(f.out) - 1; f.out[last] == ',' {
 		f.out = f.out[:last]
 	}
-	return r.appendWarnings(append(f.out, ']'), stats), next, nil
+	return r.appendWarnings(append(f.out, ']'), f.req, stats), next, nil
 }
 
 // resume goes on where the page before has ended. Its devices say how many a page may

@@ -152,11 +152,16 @@ func (e *examination) found(r *reply) (names []string, err error) {
 	return nil, errors.New("what answers is no Hot Reader API: " + r.describe())
 }
 
-// warnings keeps what an answer says of items that have none of the properties.
+// warnings keeps what an answer says of items that have none of the properties, and of
+// values that are not of their type.
 func (e *examination) warnings(all []hotreader.Warning) {
+	e.misfits = nil
 	for _, w := range all {
-		if w.Reason == hotreader.UnknownProperty {
+		switch w.Reason {
+		case hotreader.UnknownProperty:
 			e.instead = cmp.Or(e.instead, w.String())
+		case hotreader.WrongType:
+			e.misfits = append(e.misfits, "wrong_type: "+w.String())
 		}
 	}
 }
@@ -322,6 +327,10 @@ func (e *examination) failed(door, behind Check, f failure) standing {
 	}
 	if door.Name != "" {
 		e.add(door)
+	}
+	if f.misfit() {
+		e.add(e.mistyped(behind, f))
+		return storeless
 	}
 	says, remedy := f.said, log
 	switch f.code {

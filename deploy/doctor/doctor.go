@@ -155,6 +155,7 @@ const (
 	Identity   Part = "identity"
 	Store      Part = "hot storage"
 	Reader     Part = "reader"
+	Devices    Part = "config_iot_devices.json"
 )
 
 // Check is one thing that was looked at.
@@ -214,6 +215,8 @@ type examination struct {
 	held    int      // values that hot storage answered with, directly
 	warned  bool     // that there is no data
 	lacking []string // properties without values, of which a check warns
+	misfits []string // values that are not of their type, as the last answer says
+	unfit   bool     // a check warns of those
 	instead string   // what hot storage has instead of the device's properties, as the API says; "" = it says nothing
 
 	apiBehind time.Duration // how much the API's clock is slow against this machine's
@@ -419,15 +422,33 @@ func (e *examination) judged(c Check, asked, found []string, empty func(Check) C
 	}
 	lacks := slices.DeleteFunc(slices.Clone(asked), func(name string) bool { return slices.Contains(found, name) })
 	c.Says = fmt.Sprintf("%d of %d properties", len(asked)-len(lacks), len(asked))
-	if len(lacks) == 0 {
-		return c
+	if len(lacks) > 0 {
+		c.Says += fmt.Sprintf("; none of: %.300s", nearest.Listed(lacks...))
 	}
-	c.Says += fmt.Sprintf("; none of: %.300s", nearest.Listed(lacks...))
+	if len(e.misfits) > 0 && !e.unfit {
+		e.unfit, e.lacking = true, append(e.lacking, lacks...)
+		return c.warns(fmt.Sprintf("%s; %.1000s", c.Says, strings.Join(e.misfits, "; ")), e.declare()+". Until then an older value may pass for the latest one")
+	}
 	if !slices.ContainsFunc(lacks, func(name string) bool { return !slices.Contains(e.lacking, name) }) {
 		return c
 	}
 	e.lacking = append(e.lacking, lacks...)
 	return c.warns(c.Says, "right if the device does not send them; else look at its newest items, and at the layout's properties: "+hotreader.InspectHelp)
+}
+
+// misfit reports whether values of wrong types are why.
+func (f failure) misfit() bool {
+	return strings.Contains(f.said, hotreader.Warning{Reason: hotreader.WrongType}.String())
+}
+
+// mistyped makes the declared types responsible.
+func (e *examination) mistyped(c Check, f failure) Check {
+	c.Part, c.Cloud = Devices, ""
+	return c.fails(f.said, e.declare())
+}
+
+func (e *examination) declare() string {
+	return "declare in config_iot_devices.json the types that are stored, and no texts that are too long; then " + e.command("deploy")
 }
 
 // empty says that a device has no data, once as a warning.

@@ -175,7 +175,7 @@ func (l *link) run(t *testing.T, change func(*doctor.Input)) doctor.Report {
 	} else {
 		if l.reader == nil {
 			f := &config.Function{Role: config.API, L3: l.l3, L4: l.l4, Remote: l.l3 != l.l4, RemoteURL: readerURL}
-			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Identity: function.Identity{Token: token(t, l.readerToken)}, Program: "test"}.API(f, httpapi.Options{Catalog: l.catalog})
+			h, err := function.Parts{Local: func() (hotreader.Source, error) { return l.store, nil }, Identity: function.Identity{Token: token(t, l.readerToken)}, Program: "test", Catalog: l.catalog}.API(f, httpapi.Options{})
 			l.reader = must(t, h, err)
 		}
 		d.URL = server(t, l.reader)
@@ -270,6 +270,18 @@ func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 		l.store = nested{s}
 		l.catalog, _ = catalog.Of([]catalog.Device{{ID: "pump-7", Properties: []catalog.Property{{Name: "temperature"}, {Name: "running"}}}})
 	}
+	typed := func(l *link, _ *testing.T) {
+		l.catalog, _ = catalog.Of([]catalog.Device{{ID: "pump-7", Properties: []catalog.Property{{Name: "temperature", Type: hotreader.Integer}}}})
+	}
+	older := func(l *link, t *testing.T) { // than the newest, which is a fraction
+		typed(l, t)
+		if err := l.store.(*memstore.Store).Write(t.Context(), "pump-7", []hotreader.Record{{Time: today.Add(-time.Hour), Fields: []hotreader.Field{{Name: "temperature", Value: hotreader.Int64Value(60)}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := func(in *doctor.Input) {
+		in.Device.Properties, in.Device.Types = []string{"temperature"}, []hotreader.Type{hotreader.Integer}
+	}
 	down := func(l *link, _ *testing.T) { l.apiURL = closed() }
 	hasty := func(in *doctor.Input) { in.Timeout = 500 * time.Millisecond }
 	for _, c := range []struct {
@@ -302,8 +314,15 @@ func TestDoctorNamesTheBrokenComponent(t *testing.T) {
 
 		{name: "a property", l4: aws, l3: azure, breaking: half, says: "warning hot storage on azure: latest values of pump-7: 1 of 2 properties; none of: running; running: no item that was looked at has this property; the newest has payload () right if"},
 		{name: "a property, by HTTP", l4: gcp, l3: azure, breaking: half, says: "ok reader on gcp: latest values of pump-7: 1 of 2 properties; none of: running ()"},
-		{name: "a property, on one cloud", l4: aws, l3: aws, breaking: half, says: "warning reader on aws: latest values of pump-7: 1 of 2 properties; none of: running () right if the device does not send them"},
+		{name: "a property, on one cloud", l4: aws, l3: aws, breaking: half, says: "warning reader on aws: latest values of pump-7: 1 of 2 properties; none of: running; running: no item that was looked at has this property; the newest has payload () right if the device does not send them"},
 		{name: "a property, by HTTP on one cloud", l4: gcp, l3: gcp, breaking: half, says: "warning hot storage on gcp: latest values of pump-7: 1 of 2 properties; none of: running; running: no item that was looked at has this property; the newest has payload"},
+
+		{name: "an older latest value, on one cloud", l4: aws, l3: aws, breaking: older, told: whole, says: "warning reader on aws: latest values of pump-7: 1 of 1 properties; wrong_type: temperature: 1 value not of the property's type; the type is INTEGER, what is stored is DOUBLE () declare in config_iot_devices.json"},
+		{name: "an older latest value", l4: aws, l3: azure, breaking: older, told: whole, says: "warning hot storage on azure: latest values of pump-7: 1 of 1 properties; wrong_type: temperature: 1 value"},
+		{name: "an older latest value, by HTTP on one cloud", l4: gcp, l3: gcp, breaking: older, told: whole, says: "the type is INTEGER, what is stored is DOUBLE"},
+		{name: "a wrong type, on one cloud", l4: aws, l3: aws, told: whole, broken: []string{"config_iot_devices.json"}, says: "the type is INTEGER, what is stored is DOUBLE () declare in config_iot_devices.json the types that are stored, and no texts that are too long; then hotreader deploy --project factory"},
+		{name: "a wrong type", l4: aws, l3: azure, told: whole, broken: []string{"config_iot_devices.json"}, says: "what is stored is DOUBLE"},
+		{name: "a wrong type, by HTTP", l4: gcp, l3: azure, breaking: typed, told: whole, broken: []string{"config_iot_devices.json"}, says: "what is stored is DOUBLE"},
 
 		{name: "layout", l4: aws, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = strange{} }, broken: []string{"hot storage on azure"}, says: "the newest has payload"},
 		{name: "layout, by HTTP", l4: gcp, l3: azure, breaking: func(l *link, _ *testing.T) { l.store = strange{} }, broken: []string{"hot storage on azure"}, says: "the newest has payload"},

@@ -195,7 +195,7 @@ func (d *Device) newest(event map[string]any, now time.Time) {
 }
 
 func (d *Device) event(twin string, event map[string]any, all map[string]property) []byte {
-	event["workspaceId"], event["properties"] = names.Workspace(twin), all
+	event["workspaceId"], event["properties"], event["warnings"] = names.Workspace(twin), all, true
 	event["componentTypeId"] = names.ComponentType(twin, d.ID)
 	if d.Type != "" {
 		event["componentTypeId"] = twin + "-" + d.Type
@@ -226,9 +226,11 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, q quest
 		return
 	}
 	var a struct {
-		PropertyValues json.RawMessage `json:"propertyValues"`
+		PropertyValues json.RawMessage     `json:"propertyValues"`
+		Warnings       []hotreader.Warning `json:"warnings"`
 	}
 	err = json.Unmarshal(out.Payload, &a)
+	e.warnings(a.Warnings)
 	found, ok := values(a.PropertyValues)
 	switch {
 	case err != nil || !ok:
@@ -236,6 +238,9 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, q quest
 			"another function has the name, or it is of another version: "+e.deployOnly(config.AWS))
 	case q.asked != nil || len(found) == 0:
 		c = e.judged(c, q.asked, found, q.empty)
+		if c.Verdict == Warning && len(found) > 0 && e.instead != "" {
+			c.Says += "; " + e.instead
+		}
 	}
 	if e.api == refusing && c.Verdict != Failed {
 		e.blameFile() // the reader's token is good there

@@ -141,6 +141,8 @@ func (e *examination) blame(c Check, f failure) Check {
 	t := e.in.Topology
 	c = c.fails(f.said, "")
 	switch {
+	case f.misfit():
+		return e.mistyped(c, f)
 	case e.api == hollow && f.code == hotreader.CodeNotFound:
 		return e.hollow(c)
 	case e.api == ill, e.api == refusing && f.code == hotreader.CodeUnauthenticated:

@@ -19,6 +19,7 @@ import (
 
 	"hotreader"
 	"hotreader/internal/endpoint"
+	"hotreader/internal/retries"
 )
 
 // Token returns an access token of the user of this program, for the Authorization
@@ -156,11 +157,7 @@ func (p Publisher) retry(ctx context.Context, op string, try func() error) error
 			p.Note(fmt.Sprintf("%s: waiting, for %v", op, strings.TrimPrefix(err.Error(), errTemporary.Error()+": ")))
 			noted = true
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if retries.Wait(ctx, pause) != nil {
 			return &hotreader.Error{Op: op, Code: hotreader.CodeDeadline, Err: fmt.Errorf("given up: %w", err)}
 		}
 	}

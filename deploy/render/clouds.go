@@ -114,10 +114,7 @@ const azureProvider = "~> 5.2"
 // azurePart is Azure's part of a root module.
 func azurePart(s topology.Side, p *config.Project) (part, error) {
 	o, twin := p.Options.Azure, p.Twin
-	host, functions, env, err := carried(s)
-	if err != nil {
-		return part{}, err
-	}
+	host, functions, env := carried(s)
 	module := map[string]any{
 		"twin":           twin,
 		"resource_group": map[string]any{"name": cmp.Or(o.ResourceGroup, names.ResourceGroup(twin)), "create": o.ResourceGroup == ""},
@@ -135,9 +132,12 @@ func azurePart(s topology.Side, p *config.Project) (part, error) {
 		"environment": env,
 	}
 	if mb := p.Options.MemoryMB; mb != 0 {
-		if module["memory_mb"], err = azureMemory(mb); err != nil {
-			return part{}, err
+		sizes := []int{512, 2048, 4096}
+		i := slices.IndexFunc(sizes, func(size int) bool { return mb <= size })
+		if i < 0 {
+			return part{}, configError("azure", "%w", &config.Problem{Where: "config_hot_reader.json: memory_mb", Err: fmt.Errorf("is %d; on Azure an instance has 4096 MB at most", mb)})
 		}
+		module["memory_mb"] = sizes[i]
 	}
 	switch days := p.Options.LogDays; {
 	case days > 730:
@@ -146,9 +146,7 @@ func azurePart(s topology.Side, p *config.Project) (part, error) {
 		module["log_days"] = max(days, 30) // as long as it keeps them at least
 	}
 	if s.L3 {
-		if module["store"], err = azureStore(p); err != nil {
-			return part{}, err
-		}
+		module["store"] = azureStore(p)
 	}
 	objectsOf(s, module)
 	return part{"azurerm", azureProvider, azureSettings(s.L3, o.Subscription), module}, nil
@@ -156,6 +154,10 @@ func azurePart(s topology.Side, p *config.Project) (part, error) {
 
 // azureSettings are the provider's.
 func azureSettings(store bool, subscription string) map[string]any {
+	services := []string{"Microsoft.KeyVault", "Microsoft.ManagedIdentity", "Microsoft.OperationalInsights", "Microsoft.Storage", "Microsoft.Web", "microsoft.insights"}
+	if store {
+		services = append(services, "Microsoft.DocumentDB")
+	}
 	settings := map[string]any{
 		"features": map[string]any{
 			// What a destroy leaves in the bin would keep its name from being
@@ -168,7 +170,7 @@ func azureSettings(store bool, subscription string) map[string]any {
 			"storage":        map[string]any{"data_plane_available": false},
 		},
 		"storage_use_azuread":            true,
-		"resource_providers_to_register": azureServices(store),
+		"resource_providers_to_register": services, // the provider registers the subscription with them
 	}
 	if subscription != "" {
 		settings["subscription_id"] = subscription
@@ -176,36 +178,16 @@ func azureSettings(store bool, subscription string) map[string]any {
 	return settings
 }
 
-// azureServices are the services of Azure that a subscription has to be registered
-// with; the provider registers it where it is not.
-func azureServices(store bool) []string {
-	services := []string{
-		"Microsoft.KeyVault", "Microsoft.ManagedIdentity", "Microsoft.OperationalInsights", "Microsoft.Storage", "Microsoft.Web", "microsoft.insights",
-	}
-	if store {
-		services = append(services, "Microsoft.DocumentDB")
-	}
-	return services
-}
-
 // azureStore returns which container hot storage is, and how much of it is to be
 // made.
-func azureStore(p *config.Project) (map[string]any, error) {
+func azureStore(p *config.Project) map[string]any {
 	o := p.Options.Azure
-	switch {
-	case o.CosmosAccount != "" && o.ResourceGroup == "":
-		return nil, configError("azure", "the existing Cosmos DB account %s is named without its resource group", o.CosmosAccount)
-	case o.Database != "" && o.CosmosAccount == "":
-		return nil, configError("azure", "the existing Cosmos DB database %s is named without its account", o.Database)
-	case o.Container != "" && o.Database == "":
-		return nil, configError("azure", "the existing Cosmos DB container %s is named without its database", o.Container)
-	}
 	return map[string]any{
 		"account": cmp.Or(o.CosmosAccount, names.CosmosAccount(p.Twin, o.Subscription)), "create_account": o.CosmosAccount == "",
 		"database": cmp.Or(o.Database, names.CosmosDatabase(p.Twin)), "create_database": o.Database == "",
 		"container": cmp.Or(o.Container, names.Container(p.Twin)), "create_container": o.Container == "",
 		"partition_key": cosmosPath(layout.ParsePath(p.Options.Layout.WithDefaults().DeviceKey)),
-	}, nil
+	}
 }
 
 // cosmosPath returns the path of a property as Cosmos DB writes it: names in quotes,
@@ -228,33 +210,14 @@ func plain(name string) bool {
 	})
 }
 
-// azureMemory returns the memory of an instance that has mb megabytes at least.
-func azureMemory(mb int) (int, error) {
-	for _, size := range []int{512, 2048, 4096} {
-		if mb <= size {
-			return size, nil
-		}
-	}
-	return 0, configError("azure", "%w", &config.Problem{Where: "config_hot_reader.json: memory_mb", Err: fmt.Errorf("is %d; on Azure an instance has 4096 MB at most", mb)})
-}
-
 // carried returns the one host that carries all functions of a side, their names
 // by role, and the environment that they share.
-func carried(s topology.Side) (host string, functions map[string]string, env map[string]string, err error) {
+func carried(s topology.Side) (host string, functions, env map[string]string) {
 	functions = map[string]string{}
-	for i, f := range s.Functions {
-		switch {
-		case i == 0:
-			host, env = f.Host, f.Env
-		case f.Host != host || !maps.Equal(f.Env, env) || f.Store != s.Functions[0].Store || f.Remote != s.Functions[0].Remote:
-			return "", nil, nil, configError("azure", "functions %s and %s cannot share a host on %s", s.Functions[0].Name, f.Name, s.Cloud)
-		}
+	for _, f := range s.Functions {
 		functions[string(f.Role)] = f.Name
 	}
-	if len(functions) == 0 || !s.Token && !s.Trusts {
-		return "", nil, nil, configError("azure", "what is deployed on %s has no function, or none that knows its callers", s.Cloud)
-	}
-	return host, functions, env, nil
+	return s.Functions[0].Host, functions, s.Functions[0].Env
 }
 
 // gcpProvider is the version of Terraform's Google provider whose schema the
@@ -264,10 +227,7 @@ const gcpProvider = "~> 7.45"
 // gcpPart is Google Cloud's part of a root module.
 func gcpPart(s topology.Side, p *config.Project) (part, error) {
 	o := p.Options.GCP
-	host, functions, env, err := carried(s)
-	if err != nil {
-		return part{}, err
-	}
+	host, functions, env := carried(s)
 	module := map[string]any{
 		"twin": p.Twin,
 		"names": map[string]any{

@@ -13,12 +13,8 @@ import (
 	"hotreader/internal/component"
 )
 
-// Limits of TwinMaker and CloudFormation.
-const (
-	maxTemplate     = 51_200 // bytes of a template that is sent as text
-	maxPropertyName = 256
-	maxStringValue  = 256 // characters
-)
+// maxTemplate is how many bytes CloudFormation takes of a template that is sent as text.
+const maxTemplate = 51_200
 
 // twinMaker is the module's argument twinmaker.
 func twinMaker(p *config.Project) (map[string]any, error) {
@@ -38,11 +34,7 @@ func twinMaker(p *config.Project) (map[string]any, error) {
 	}
 	if o.Workspace != "" {
 		// arn:aws:iam::123456789012:role/path/NAME
-		role := o.WorkspaceRole[strings.LastIndexByte(o.WorkspaceRole, '/')+1:]
-		if role == "" {
-			return nil, configError("config_hot_reader.json", "aws.workspace is %q, but its role is not named; set aws.workspace_role to the ARN of the role that TwinMaker assumes for it, for that role has to be allowed to invoke the functions", o.Workspace)
-		}
-		t["workspace"], t["role"], t["create_workspace"] = o.Workspace, role, false
+		t["workspace"], t["role"], t["create_workspace"] = o.Workspace, o.WorkspaceRole[strings.LastIndexByte(o.WorkspaceRole, '/')+1:], false
 	}
 	return t, nil
 }
@@ -106,16 +98,17 @@ func componentTypes(p *config.Project) (map[string]string, error) {
 		if d.Type != "" {
 			where, stack = fmt.Sprintf("type %q", d.Type), "type-"+names.LogicalID(d.Type)
 		}
-		text, problems := componentType(p.Twin, devices)
-		id := componentTypeID(p.Twin, d)
+		bad := func(format string, args ...any) {
+			wrong = append(wrong, &config.Problem{Where: "config_iot_devices.json: " + where, Err: fmt.Errorf(format, args...)})
+		}
+		text, id := componentType(p.Twin, devices), componentTypeID(p.Twin, d)
+		if len(text) > maxTemplate {
+			bad("its component type makes a template of %d bytes, and CloudFormation takes %d; give it fewer properties", len(text), maxTemplate)
+		}
 		if other, taken := ids[id]; taken {
-			problems = append(problems, fmt.Errorf("its component type %q is that of the %s, too; rename one of them", id, other))
+			bad("its component type %q is that of the %s, too; rename one of them", id, other)
 		}
-		ids[id] = where
-		for _, problem := range problems {
-			wrong = append(wrong, &config.Problem{Where: "config_iot_devices.json: " + where, Err: problem})
-		}
-		stacks[names.Stack(p.Twin, stack)] = text
+		ids[id], stacks[names.Stack(p.Twin, stack)] = where, text
 	}
 	if len(wrong) > 0 {
 		return nil, configError("component types", "%w", errors.Join(wrong...))
@@ -146,30 +139,14 @@ func componentTypeID(twin string, d config.Device) string {
 	return names.ComponentType(twin, d.ID)
 }
 
-// definitions are the property definitions of a component type, and what is wrong with
-// them.
-type definitions struct {
-	all   map[string]any
-	wrong []error
-}
-
-func (d *definitions) add(name string, definition map[string]any) {
-	if problem := checkPropertyName(name); problem != nil {
-		d.wrong = append(d.wrong, problem)
-		return
-	}
-	if _, ok := d.all[name]; ok {
-		d.wrong = append(d.wrong, fmt.Errorf("property %q is there twice (beside those that are listed, a component has %q and, for each property, NAME%s; one with an alarm has %q and %q); rename it",
-			name, component.ExternalID, component.LatestSuffix, component.AlarmKey, component.AlarmStatus))
-		return
-	}
-	d.all[name] = definition
-}
+// definitions are the property definitions of a component type, by name. Package config
+// has checked the names and the values.
+type definitions map[string]map[string]any
 
 // define adds a property of a data type.
-func (d *definitions) define(name, dataType string, more map[string]any) {
+func (d definitions) define(name, dataType string, more map[string]any) {
 	more["DataType"] = map[string]string{"Type": dataType}
-	d.add(name, more)
+	d[name] = more
 }
 
 // componentType is the template of the component type of a device, or of those that
@@ -183,9 +160,9 @@ func (d *definitions) define(name, dataType string, more map[string]any) {
 // What differs between the devices of a type, their ids and some constants, is given by
 // each entity. Where a property is the alarm status, the type extends TwinMaker's
 // basic alarm: alarm_key is the external id, and alarm_status the property.
-func componentType(twin string, devices []config.Device) (text string, wrong []error) {
+func componentType(twin string, devices []config.Device) string {
 	d := devices[0]
-	properties := &definitions{all: map[string]any{}}
+	properties := definitions{}
 	external := properties.external(d)
 	for _, p := range d.Properties {
 		if p.Alarm && p.Name == component.AlarmStatus {
@@ -212,7 +189,7 @@ func componentType(twin string, devices []config.Device) (text string, wrong []e
 		"WorkspaceId":         ref("WorkspaceId"),
 		"ComponentTypeId":     componentTypeID(twin, d),
 		"Description":         strings.ToUpper(what[:1]) + what[1:] + " of the digital twin " + twin,
-		"PropertyDefinitions": properties.all,
+		"PropertyDefinitions": properties,
 		// Both, for a component type with a stored property and no reader of it is
 		// abstract, and no entity can have it.
 		"Functions": map[string]any{
@@ -224,22 +201,14 @@ func componentType(twin string, devices []config.Device) (text string, wrong []e
 		definition["ExtendsFrom"] = []string{component.AlarmType}
 	}
 	t.Resources["ComponentType"] = resource{"AWS::IoTTwinMaker::ComponentType", definition}
-	text, wrong = t.String(), properties.wrong
-	if len(text) > maxTemplate {
-		wrong = append(wrong, fmt.Errorf("its component type makes a template of %d bytes, and CloudFormation takes %d; give it fewer properties", len(text), maxTemplate))
-	}
-	return text, wrong
+	return t.String()
 }
 
 // external adds the property that is the external id and, for an alarm, the alarm
 // status, and returns the first one's name. What the basic alarm defines is inherited:
 // only what differs is said.
-func (d *definitions) external(device config.Device) string {
-	id, problem := stringValue(device.ID)
-	own := device.Type == ""
-	if problem != nil && own {
-		d.wrong = append(d.wrong, fmt.Errorf("its id %w", problem))
-	}
+func (d definitions) external(device config.Device) string {
+	id, own := map[string]any{"StringValue": device.ID}, device.Type == ""
 	status := device.Alarm()
 	switch {
 	case status == "" && own:
@@ -247,24 +216,20 @@ func (d *definitions) external(device config.Device) string {
 	case status == "":
 		d.define(component.ExternalID, "STRING", map[string]any{"IsExternalId": true, "IsRequiredInEntity": true})
 	case own:
-		d.add(component.AlarmKey, map[string]any{"DefaultValue": id})
+		d[component.AlarmKey] = map[string]any{"DefaultValue": id}
 	}
 	if status == "" {
 		return component.ExternalID
 	}
 	if status != component.AlarmStatus {
-		d.add(component.AlarmStatus, map[string]any{"Configurations": map[string]string{twinmaker.StoredAs: status}})
+		d[component.AlarmStatus] = map[string]any{"Configurations": map[string]string{twinmaker.StoredAs: status}}
 	}
 	return component.AlarmKey
 }
 
 // constant adds a constant, with its value if all devices have the same one.
-func (d *definitions) constant(c config.Constant, devices []config.Device) {
-	value, problem := dataValue(c)
-	if problem != nil {
-		d.wrong = append(d.wrong, problem)
-	}
-	more := map[string]any{"DefaultValue": value}
+func (d definitions) constant(c config.Constant, devices []config.Device) {
+	more := map[string]any{"DefaultValue": map[string]any{valueKeys[c.Type]: c.Value}}
 	for _, other := range devices {
 		same := func(o config.Constant) bool { return o.Name == c.Name && string(o.Value) == string(c.Value) }
 		if !slices.ContainsFunc(other.Constants, same) {
@@ -274,59 +239,15 @@ func (d *definitions) constant(c config.Constant, devices []config.Device) {
 	d.define(c.Name, c.Type, more)
 }
 
+// valueKeys are CloudFormation's keys of a value, by data type.
+var valueKeys = map[string]string{
+	"BOOLEAN": "BooleanValue", "DOUBLE": "DoubleValue", "INTEGER": "IntegerValue", "LONG": "LongValue", "STRING": "StringValue",
+}
+
 // readBy is a function of a component type, by the parameter that has its ARN.
 func readBy(parameter, external string) any {
 	return map[string]any{
 		"ImplementedBy":      map[string]any{"Lambda": map[string]any{"Arn": ref(parameter)}},
 		"RequiredProperties": []string{external},
 	}
-}
-
-// checkPropertyName keeps TwinMaker's rule for the names of properties.
-func checkPropertyName(name string) error {
-	if name == "" || len(name) > maxPropertyName {
-		return fmt.Errorf("property %.40q has a name of %d characters; TwinMaker takes 1 to %d (%s included)", name, len(name), maxPropertyName, component.LatestSuffix)
-	}
-	for i, c := range name {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
-			return fmt.Errorf("property %.40q has the character %q at byte %d; TwinMaker takes letters, digits, _ and -", name, c, i+1)
-		}
-	}
-	return nil
-}
-
-// dataValue is a constant's value as CloudFormation writes it.
-func dataValue(c config.Constant) (any, error) {
-	key, ok := map[string]string{
-		"BOOLEAN": "BooleanValue", "DOUBLE": "DoubleValue", "INTEGER": "IntegerValue", "LONG": "LongValue", "STRING": "StringValue",
-	}[c.Type]
-	if !ok {
-		return nil, fmt.Errorf("constant %q is of the type %q; expected STRING, DOUBLE, INTEGER, LONG or BOOLEAN", c.Name, c.Type)
-	}
-	if c.Type == "STRING" {
-		var text string
-		if err := json.Unmarshal(c.Value, &text); err != nil {
-			return nil, fmt.Errorf("constant %q: %w", c.Name, err)
-		}
-		value, err := stringValue(text)
-		if err != nil {
-			return nil, fmt.Errorf("constant %q %w", c.Name, err)
-		}
-		return value, nil
-	}
-	if !json.Valid(c.Value) {
-		return nil, fmt.Errorf("constant %q has no value", c.Name)
-	}
-	return map[string]any{key: c.Value}, nil
-}
-
-// stringValue is a text as CloudFormation writes it.
-func stringValue(text string) (any, error) {
-	if n := len([]rune(text)); n == 0 || n > maxStringValue {
-		return nil, fmt.Errorf("has %d characters; TwinMaker takes 1 to %d", n, maxStringValue)
-	}
-	if strings.Contains(text, "{{resolve:") {
-		return nil, errors.New("holds {{resolve:…, which CloudFormation would replace")
-	}
-	return map[string]any{"StringValue": text}, nil
 }

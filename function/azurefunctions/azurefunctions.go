@@ -26,6 +26,7 @@ import (
 	"hotreader"
 	"hotreader/identity"
 	"hotreader/internal/bounded"
+	"hotreader/internal/bounded/azurebound"
 )
 
 // Handler returns the custom handler of an API.
@@ -71,11 +72,7 @@ const vaultVersion = "7.4"
 // Identity returns the function's managed identity: the one that AZURE_CLIENT_ID names,
 // else the system-assigned one.
 func Identity(getenv func(string) string) (azcore.TokenCredential, error) {
-	o := azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: bounded.Client{}}}
-	if id := getenv("AZURE_CLIENT_ID"); id != "" {
-		o.ID = azidentity.ClientID(id)
-	}
-	c, err := azidentity.NewManagedIdentityCredential(&o)
+	c, err := azurebound.Managed(getenv("AZURE_CLIENT_ID"))
 	if err != nil {
 		return nil, &hotreader.Error{Op: "managed identity", Code: hotreader.CodeConfig, Err: err}
 	}

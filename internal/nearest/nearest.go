@@ -13,18 +13,20 @@ import (
 // may be wrong, missing, added or swapped with their neighbour. A word of which
 // three letters or more have been typed is close, too.
 func Word(word string, words []string) string {
-	typed := strings.ToLower(word)
+	lower := strings.ToLower(word)
+	typed := letters(lower)
 	best, least := "", 0
 	for _, w := range words[:min(len(words), most)] {
-		full := strings.ToLower(w)
+		whole := strings.ToLower(w)
+		full := letters(whole)
 		d := len(full) + len(typed)
 		if max(len(full), len(typed)) <= long {
 			d = distance(typed, full)
 		}
-		if len(typed) >= 3 && strings.HasPrefix(full, typed) {
+		if len(typed) >= 3 && strings.HasPrefix(whole, lower) {
 			d = 1
 		}
-		if d <= max(1, len(full)/3) && (best == "" || d < least) {
+		if d <= max(1, len(full)/3) && d < len(full) && (best == "" || d < least) {
 			best, least = w, d
 		}
 	}
@@ -57,13 +59,16 @@ func Listed(words ...string) string {
 
 // Names may be hostile: the time to compare two grows with the product of their lengths.
 const (
-	long = 64     // bytes of a word; longer ones are close only as a beginning
-	most = 10_000 // words
+	long = 64   // letters of a word; longer ones are close only as a beginning
+	most = 2000 // words; those after them are not compared
 )
 
-// distance counts the bytes to change, add, drop or swap to turn a into b
+// letters returns those of a word; of a long one, as many as show that it is.
+func letters(word string) []rune { return []rune(word[:min(len(word), 4*long+4)]) }
+
+// distance counts the letters to change, add, drop or swap to turn a into b
 // (optimal string alignment).
-func distance(a, b string) int {
+func distance(a, b []rune) int {
 	older, old, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -6,7 +6,7 @@ import (
 )
 
 func TestWord(t *testing.T) {
-	words := []string{"aws", "azure", "google", "gcp", "--property", "--format", "dynamodb", strings.Repeat("long ", 30)}
+	words := []string{"aws", "azure", "google", "gcp", "--property", "--format", "dynamodb", "ofen-∞", "x", strings.Repeat("long ", 30)}
 	for _, c := range []struct{ typed, want string }{
 		{"azur", "azure"},
 		{"AZUER", "azure"},
@@ -17,6 +17,8 @@ func TestWord(t *testing.T) {
 		{"--fromat", "--format"},
 		{"dynamo", "dynamodb"},
 		{"oracle", ""},
+		{"ofen-∅", "ofen-∞"},
+		{"y", ""},
 		{"", ""},
 		{strings.Repeat("x", 1<<20), ""},
 		{strings.Repeat("long ", 20), strings.Repeat("long ", 30)},

@@ -25,12 +25,16 @@ func (c *conn) Write(b []byte) (int, error) {
 }
 
 func (c *conn) SetDeadline(t time.Time) error {
-	c.set.Store(!t.IsZero())
-	return c.Conn.SetDeadline(t)
+	if err := c.Conn.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
 }
 
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	c.set.Store(!t.IsZero())
+	if c.set.Store(!t.IsZero()); t.IsZero() {
+		t = time.Now().Add(c.within) // for a write that is under way
+	}
 	return c.Conn.SetWriteDeadline(t)
 }
 

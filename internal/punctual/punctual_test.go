@@ -36,6 +36,10 @@ func TestWritesEnd(t *testing.T) {
 			{"taken back", func(c net.Conn) error {
 				return errors.Join(c.SetWriteDeadline(time.Now().Add(time.Minute)), c.SetWriteDeadline(time.Time{}))
 			}, 5 * time.Second},
+			{"taken back within the write", func(c net.Conn) error {
+				time.AfterFunc(time.Second, func() { _ = c.SetDeadline(time.Time{}) })
+				return c.SetWriteDeadline(time.Now().Add(time.Minute))
+			}, 6 * time.Second},
 		} {
 			t.Run(name+"/"+c.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

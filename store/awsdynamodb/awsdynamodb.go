@@ -19,10 +19,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"hotreader"
 	"hotreader/internal/retries"
 	"hotreader/layout"
+	"hotreader/store/internal/awsclient"
 	"hotreader/store/internal/failure"
 	"hotreader/store/internal/paging"
 	"hotreader/store/internal/timekey"
@@ -32,23 +34,18 @@ import (
 type Options struct {
 	Table  string        // its name or ARN; also the ARN of one of its indexes
 	Layout layout.Layout // DeviceKey is the HASH key, TimeKey the RANGE key, of the table or of Index
-
-	// Consistent asks for strongly consistent reads, at twice the price. Without,
-	// a row may be missing in the first second after it was written.
-	Consistent bool
 }
 
 // Store reads and writes one table. It is a hotreader.Store, safe for
 // concurrent use.
 type Store struct {
-	client     *dynamodb.Client
-	table      string
-	layout     layout.Layout // with its defaults
-	codec      timekey.Codec // that Write uses
-	consistent bool
-	index      *string                  // to read from; nil = the table
-	wrong      error                    // what contradicts itself in the names of the table and the index
-	keys       atomic.Pointer[[]string] // of the index's table, once they are known
+	client *dynamodb.Client
+	table  string
+	layout layout.Layout            // with its defaults
+	codec  timekey.Codec            // that Write uses
+	index  *string                  // to read from; nil = the table
+	wrong  error                    // what contradicts itself in the names of the table and the index
+	keys   atomic.Pointer[[]string] // of the index's table, once they are known
 	paging.Scanner
 }
 
@@ -56,7 +53,7 @@ var _ hotreader.Store = (*Store)(nil)
 
 // New returns a Store over a table that exists, or will when it is first read.
 func New(client *dynamodb.Client, o Options) *Store {
-	s := &Store{client: dynamodb.New(client.Options(), markUnsent), table: o.Table, layout: o.Layout.WithDefaults(), consistent: o.Consistent}
+	s := &Store{client: dynamodb.New(client.Options(), markUnsent), table: o.Table, layout: o.Layout.WithDefaults()}
 	s.codec = timekey.NewestCodec(s.layout)
 	s.place(client.Options().Region)
 	s.Scanner = paging.Scanner{
@@ -132,8 +129,6 @@ func (s *Store) check() error {
 		err = errors.New("no table is named; set DYNAMODB_TABLE_NAME")
 	case s.wrong != nil:
 		err = s.wrong
-	case s.index != nil && s.consistent:
-		err = fmt.Errorf("strongly consistent reads are not to be had from the secondary index %s", *s.index)
 	}
 	if err != nil {
 		return &hotreader.Error{Op: "dynamodb", Code: hotreader.CodeConfig, Err: err}
@@ -197,4 +192,56 @@ func (s *Store) checkKeys(t *types.TableDescription) error {
 	return &hotreader.Error{Op: s.op(failure.Creating), Code: hotreader.CodeConfig,
 		Err: fmt.Errorf("it is there already, with the keys HASH %q (%s) and RANGE %q (%s); expected HASH %q (S) and RANGE %q (%s)",
 			hash, kinds[hash], ranged, kinds[ranged], s.layout.DeviceKey, s.layout.TimeKey, s.keyKind())}
+}
+
+// permissions are what it takes.
+var permissions = map[string]string{
+	failure.Querying: "dynamodb:Query",
+	failure.Writing:  "dynamodb:BatchWriteItem",
+	failure.Creating: "dynamodb:CreateTable and dynamodb:DescribeTable",
+	failure.Sampling: "dynamodb:DescribeTable, dynamodb:Scan and dynamodb:Query, which inspecting a table needs,",
+}
+
+// rules go by DynamoDB's error codes, and after them by "status:" and the HTTP
+// status.
+var rules = []failure.Rule{
+	{For: "ResourceNotFoundException", Code: hotreader.CodeNotFound,
+		Text: "there is no such table in region {region}; check the table's name (DYNAMODB_TABLE_NAME, or the store URL), the region and the account"},
+	{For: "ProvisionedThroughputExceededException ThrottlingException Throttling RequestLimitExceeded RequestThrottled" +
+		" RequestThrottledException TooManyRequestsException SlowDown BandwidthLimitExceeded", Code: hotreader.CodeThrottled,
+		Text: "the table takes no more requests just now ({message}); raise its capacity or ask less often"},
+	{For: "AccessDeniedException", Code: hotreader.CodeForbidden, Text: "the role lacks {permission} on this table in region {region}: {message}"},
+	{For: "UnrecognizedClientException InvalidSignatureException ExpiredTokenException ExpiredToken MissingAuthenticationToken" +
+		" MissingAuthenticationTokenException IncompleteSignature IncompleteSignatureException InvalidClientTokenId RequestExpired", Code: hotreader.CodeConfig,
+		Text: "the AWS credentials were rejected ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
+	{For: "ValidationException", Doing: failure.Writing, Code: hotreader.CodeInvalid, Text: "the table rejects a record: {message}; its keys must be {keys}, or " + hotreader.LayoutHelp},
+	{For: "ValidationException", Code: hotreader.CodeConfig,
+		Text: "the table is not laid out as configured: {message}; its keys must be {keys}, or " + hotreader.LayoutHelp},
+	{For: "unsent", Code: hotreader.CodeConfig,
+		Text: "no request can be made: {error}; set AWS_REGION and give AWS credentials (a role, AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"},
+	{For: "status:429", Code: hotreader.CodeThrottled, Text: "{code}: {message}"},
+	{For: "status:503", Code: hotreader.CodeUnavailable, Text: "{code}: {message}"},
+	{For: "status:*", Code: hotreader.CodeStore, Text: "{code}: {message}"},
+}
+
+func (s *Store) op(doing string) string { return "dynamodb: " + doing + " table " + s.table }
+
+// fail makes err, which a call of the SDK returned, an *hotreader.Error.
+func (s *Store) fail(ctx context.Context, doing string, err error) error {
+	f := failure.Failure{Op: s.op(doing), Doing: doing, Err: err, Words: []string{
+		"service", "DynamoDB",
+		"endpoint", cmp.Or(aws.ToString(s.client.Options().BaseEndpoint), "DynamoDB"),
+		"region", s.region(),
+		"permission", permissions[doing],
+		"keys", fmt.Sprintf("HASH %q (S) and RANGE %q (%s)", s.layout.DeviceKey, s.layout.TimeKey, s.keyKind()),
+	}}
+	if early, ok := errors.AsType[*unsent](err); ok {
+		f.Names, f.Root = []string{"unsent"}, early.error
+	} else {
+		awsclient.Tell(&f, err)
+		if send, ok := errors.AsType[*smithyhttp.RequestSendError](err); ok {
+			f.Root = send.Err
+		}
+	}
+	return f.Error(ctx, rules)
 }

@@ -219,9 +219,13 @@ func TestWrongPlaceOfProperties(t *testing.T) {
 		l              layout.Layout
 		says           string
 	}{
-		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Base: "playload"}}, "no playload, but payload; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Base: "playload"}}, "no playload, but payload; payload has it: set properties to payload"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1,"u":2}}`, "v", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "in payload, where properties says it is, the newest has t, u"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":5}`, "t", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "payload is the number 5; set properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","t":1}`, "t", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "no payload, but t; it is at top level: remove properties from the layout"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","t":1}`, "t", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"t": "payload.t"}}}, "it has t; it is at top level: remove its entry from the layout's properties"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","temperature":1}`, "Temperature", layout.Layout{}, "the newest has temperature; did you mean temperature?"},
+		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"temperature":1}}`, "Temperature", layout.Layout{Properties: layout.Properties{Base: "payload"}}, "the newest has temperature; did you mean temperature?"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"t":1}}`, "t", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"t": "payload.x"}}}, "nothing at payload.x; payload has t"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","payload":{"motor":{"speed":1}}}`, "c", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"c": "payload.motor.current"}}}, "nothing at payload.motor.current; payload.motor has speed"},
 		{`{"device_id":"d","timestamp":"2026-01-01T00:00:00Z","body":5}`, "c", layout.Layout{Properties: layout.Properties{Paths: map[string]string{"c": "payload.c"}}}, "nothing at payload.c; it has body"},

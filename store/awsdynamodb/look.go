@@ -1,11 +1,13 @@
 package awsdynamodb
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -124,4 +126,137 @@ func untyped(typed json.RawMessage) any {
 		}
 	}
 	return layout.Kind("something unknown")
+}
+
+// segments are how many places of a table a sample is from: a scan from one place alone
+// could bring a single device's items.
+const segments = 4
+
+// mostSearched bounds how many items a segment's search for a device goes through.
+const mostSearched = 1000
+
+// Sample returns about n items of the table, if it can those of a device, and what the
+// table says of its keys. It is for layout.Guess and takes no notice of the store's
+// layout. It needs permissions that reading does not.
+func (s *Store) Sample(ctx context.Context, device string, n int) (items []layout.Item, schema layout.Schema, err error) {
+	if err := s.check(); err != nil {
+		return nil, schema, err
+	}
+	schema, err = s.schema(ctx)
+	if err == nil {
+		items, err = s.sample(ctx, &schema, device, n)
+	}
+	if err != nil {
+		return nil, schema, s.fail(ctx, failure.Sampling, err)
+	}
+	schema.Device = device
+	return items, schema, nil
+}
+
+// schema returns the table's keys: its own, and those of its indexes in the order of
+// their names.
+func (s *Store) schema(ctx context.Context) (schema layout.Schema, err error) {
+	out, err := s.client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &s.table})
+	if err != nil {
+		return schema, err
+	}
+	key := func(index *string, elements []types.KeySchemaElement, p *types.Projection) layout.Key {
+		k := layout.Key{Index: aws.ToString(index), Partial: p != nil && p.ProjectionType != types.ProjectionTypeAll}
+		for _, e := range elements {
+			if e.KeyType == types.KeyTypeHash {
+				k.Partition = aws.ToString(e.AttributeName)
+			} else {
+				k.Sort = aws.ToString(e.AttributeName)
+			}
+		}
+		return k
+	}
+	schema.Cloud = layout.DynamoDB
+	schema.Keys = []layout.Key{key(nil, out.Table.KeySchema, nil)}
+	for _, i := range out.Table.GlobalSecondaryIndexes {
+		schema.Keys = append(schema.Keys, key(i.IndexName, i.KeySchema, i.Projection))
+	}
+	for _, i := range out.Table.LocalSecondaryIndexes {
+		schema.Keys = append(schema.Keys, key(i.IndexName, i.KeySchema, i.Projection))
+	}
+	slices.SortFunc(schema.Keys[1:], func(a, b layout.Key) int { return cmp.Compare(a.Index, b.Index) })
+	return schema, nil
+}
+
+func (s *Store) sample(ctx context.Context, schema *layout.Schema, device string, n int) (items []layout.Item, err error) {
+	if device != "" {
+		for _, k := range schema.Keys {
+			if items, err = s.ends(ctx, k, device, n); err != nil || len(items) > 0 {
+				return items, err
+			}
+		}
+	}
+	own := schema.Keys[0]
+	if items, err = s.scan(ctx, own, device, n); err == nil && len(items) == 0 && device != "" {
+		items, err = s.scan(ctx, own, "", n)
+	}
+	if err != nil || len(items) == 0 {
+		return items, err
+	}
+	// The scan began at the oldest of a partition: what was written last may look
+	// otherwise.
+	value, ok := layout.Text(items[0].Fields[own.Partition])
+	if !ok || own.Sort == "" {
+		return items, nil
+	}
+	newest, err := s.ends(ctx, own, value, n/2)
+	return layout.AppendNew(items, newest...), err
+}
+
+// ends returns up to n of the newest and of the oldest items with a value of a key's
+// partition.
+func (s *Store) ends(ctx context.Context, k layout.Key, value string, n int) (items []layout.Item, err error) {
+	of := s.by(k)
+	for _, forward := range []bool{false, true} {
+		some, _, err := of.partition(ctx, value, n, forward)
+		if _, refused := errors.AsType[*paging.Mismatch](err); refused {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		items = layout.AppendNew(items, some...)
+		if len(some) < n {
+			break // these are all
+		}
+	}
+	return items, nil
+}
+
+// by returns a store that asks for items by a key.
+func (s *Store) by(k layout.Key) *Store {
+	of := &Store{client: s.client, table: s.table, layout: layout.Layout{DeviceKey: k.Partition, TimeKey: k.Sort}}
+	if k.Index != "" {
+		of.index = &k.Index
+	}
+	return of
+}
+
+// scan returns items from several places of the table: any, or those whose partition's
+// value has a device's ID.
+func (s *Store) scan(ctx context.Context, own layout.Key, device string, n int) (items []layout.Item, err error) {
+	of := s.by(own)
+	for i := range int32(segments) {
+		in := dynamodb.ScanInput{TableName: &s.table, TotalSegments: aws.Int32(segments), Segment: &i, Limit: aws.Int32(int32(max(1, n/segments)))}
+		if device != "" {
+			in.FilterExpression = aws.String("contains(#d, :d)")
+			in.ExpressionAttributeNames = map[string]string{"#d": own.Partition}
+			in.ExpressionAttributeValues = map[string]types.AttributeValue{":d": attribute(device, false)}
+			in.Limit = aws.Int32(mostSearched)
+		}
+		some, err := of.peek(ctx, n, func(p *page) error {
+			_, err := s.client.Scan(ctx, &in, p.undecoded)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, some...)
+	}
+	return items, nil
 }

@@ -49,7 +49,7 @@ func TestRequest(t *testing.T) {
 	hostile := []string{"name", "a.b", "Ключ", "#0", "timestamp", "device_id", "id", `"`}
 	queries := cloud.Requests()
 	queries["names"] = hotreader.Query{Device: "d é", Properties: hostile}
-	options := map[string]Options{"epoch_ms": {Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}}}, "epoch_s": {Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}, DeviceKey: "dev", TimeKey: "t"}, Consistent: true}}
+	options := map[string]Options{"epoch_ms": {Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochMillis}}}, "epoch_s": {Layout: layout.Layout{TimeFormat: layout.Formats{layout.EpochSecs}, DeviceKey: "dev", TimeKey: "t"}}}
 	for name, q := range queries {
 		f := newFake(t, pageOf(""))
 		cloud.WantRows(t, f.store(options[name]), q)
@@ -377,7 +377,7 @@ func TestNamesThatContradictEachOther(t *testing.T) {
 
 func TestWrongOptions(t *testing.T) {
 	f := newFake(t)
-	for _, o := range []Options{{Layout: layout.Layout{TimeFormat: layout.Formats{"epoch"}}}, {Layout: layout.Layout{DeviceKey: "k", TimeKey: "k"}}, {Consistent: true, Layout: layout.Layout{Index: "i"}}} {
+	for _, o := range []Options{{Layout: layout.Layout{TimeFormat: layout.Formats{"epoch"}}}, {Layout: layout.Layout{DeviceKey: "k", TimeKey: "k"}}} {
 		if _, err := rows(t, f.store(o), qN); hotreader.CodeOf(err) != hotreader.CodeConfig {
 			t.Errorf("%+v: error %v", o, err)
 		}

@@ -95,17 +95,7 @@ func (s *Store) items(device string, r *hotreader.Record, add func(key string, p
 	if err := s.codec.Writable(r.Time); err != nil {
 		return err
 	}
-	parts := [][]hotreader.Field{r.Fields}
-	if s.layout.Narrow() {
-		parts = slices.Collect(slices.Chunk(r.Fields, 1))
-	}
-	for _, fields := range parts {
-		name := ""
-		if s.layout.Narrow() {
-			if name = fields[0].Name; fields[0].Value.IsNull() {
-				continue
-			}
-		}
+	for name, fields := range batch.Parts(r.Fields, s.layout.Narrow()) {
 		key := string(s.codec.Append(nil, r.Time, name))
 		item, err := s.item(device, s.PartitionOf(device, r.Time), key, fields)
 		if err != nil {

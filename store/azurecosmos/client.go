@@ -11,10 +11,9 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 
 	"hotreader"
-	"hotreader/internal/bounded"
+	"hotreader/internal/bounded/azurebound"
 	"hotreader/internal/endpoint"
 	"hotreader/internal/retries"
 	"hotreader/store/internal/storehttp"
@@ -56,22 +55,14 @@ type ClientOptions struct {
 // programs that people start; a function's is NewFunctionClient. An error is of
 // CodeConfig.
 func NewClient(o ClientOptions) (*Client, error) {
-	return newClient(o, func() (azcore.TokenCredential, error) {
-		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: bounded.Client{}}})
-	})
+	return newClient(o, azurebound.Default)
 }
 
 // NewFunctionClient returns a client with the managed identity of the function:
 // the one that AZURE_CLIENT_ID names, or else the system's. It links none of the
 // other kinds of sign-in. An error is of CodeConfig.
 func NewFunctionClient(o ClientOptions) (*Client, error) {
-	return newClient(o, func() (azcore.TokenCredential, error) {
-		options := azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: bounded.Client{}}}
-		if id := os.Getenv("AZURE_CLIENT_ID"); id != "" {
-			options.ID = azidentity.ClientID(id)
-		}
-		return azidentity.NewManagedIdentityCredential(&options)
-	})
+	return newClient(o, func() (azcore.TokenCredential, error) { return azurebound.Managed(os.Getenv("AZURE_CLIENT_ID")) })
 }
 
 func newClient(o ClientOptions, identify func() (azcore.TokenCredential, error)) (*Client, error) {

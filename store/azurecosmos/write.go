@@ -144,18 +144,8 @@ func (s *Store) items(device string, r *hotreader.Record, add func(id string, it
 		return err
 	}
 	partition := s.PartitionOf(device, r.Time)
-	if !s.Layout.Narrow() {
-		id, json, err := s.item(device, partition, r.Time, "", r.Fields)
-		if err == nil {
-			add(id, item{id, partition, json})
-		}
-		return err
-	}
-	for i, f := range r.Fields {
-		if f.Value.IsNull() {
-			continue
-		}
-		id, json, err := s.item(device, partition, r.Time, f.Name, r.Fields[i:i+1])
+	for name, fields := range batch.Parts(r.Fields, s.Layout.Narrow()) {
+		id, json, err := s.item(device, partition, r.Time, name, fields)
 		if err != nil {
 			return err
 		}

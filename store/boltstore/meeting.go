@@ -11,6 +11,7 @@ import (
 type meeting struct {
 	mode    hotreader.Mode
 	changes hotreader.Changes
+	over    map[uint64]int64 // values that others replaced, by their property
 }
 
 // once makes one row of those that share an instant; rows are ordered by time.
@@ -51,9 +52,12 @@ func (m *meeting) join(older, later []entry) []entry {
 func (m *meeting) meet(older, later entry) entry {
 	stands := later
 	if m.mode == hotreader.Merge {
-		var over bool
-		if stands, over = union(older, later); over {
+		var over []uint64
+		if stands, over = union(older, later); over != nil {
 			m.changes.Over++
+		}
+		for _, id := range over {
+			m.over[id]++
 		}
 	}
 	if slices.Equal(stands.ids, older.ids) && bytes.Equal(stands.body, older.body) {
@@ -64,15 +68,17 @@ func (m *meeting) meet(older, later entry) entry {
 	return stands
 }
 
-// union returns a row with the properties of both; later's values stand, and over says
-// that one stands in place of another.
-func union(older, later entry) (e entry, over bool) {
+// union returns a row with the properties of both; later's values stand, and over are
+// the properties of which one stands in place of another.
+func union(older, later entry) (e entry, over []uint64) {
 	e.time = later.time
 	theirs := values(later)
 	for i, v := range values(older) {
 		id := older.ids[i]
 		if k := slices.Index(later.ids, id); k >= 0 {
-			over = over || !bytes.Equal(v, theirs[k])
+			if !bytes.Equal(v, theirs[k]) {
+				over = append(over, id)
+			}
 			v = theirs[k]
 		}
 		e.ids, e.body = append(e.ids, id), append(e.body, v...)

@@ -87,7 +87,7 @@ func writeTo(tx *bolt.Tx, id string, rows []*hotreader.Record, mode hotreader.Mo
 	if err != nil {
 		return hotreader.Changes{}, err
 	}
-	w.mode = mode
+	w.meeting = meeting{mode: mode, over: map[uint64]int64{}}
 	later, err := w.entries(rows)
 	if err != nil {
 		return w.changes, err
@@ -96,6 +96,11 @@ func writeTo(tx *bolt.Tx, id string, rows []*hotreader.Record, mode hotreader.Mo
 	w.changes.Added += int64(len(later)) // until they meet one that is there
 	if err := w.merge(later); err != nil {
 		return w.changes, err
+	}
+	for name, id := range w.ids {
+		if n := w.over[id]; n > 0 {
+			w.changes.Replaces(name, n)
+		}
 	}
 	return w.changes, w.save(tx)
 }

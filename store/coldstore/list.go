@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,37 +33,21 @@ func (p *part) in(q *hotreader.Query) bool {
 func (s *scan) list() (parts []part, err error) {
 	bucket, store := counted{s.store.bucket, s.stats}, s.store
 	h := store.habit.Load()
-	if h == nil {
-		h = new(habit)
-		for page, err := range bucket.List(s.ctx, store.prefix, "") {
-			if err != nil {
-				return nil, err
-			}
-			if h.device == "" && len(h.dating.parts) == 0 && !h.all {
-				if h.learn(store, page.Objects); page.More {
-					store.habit.Store(h)
-				}
-				if page.More && !h.all {
-					parts = nil
-					break
-				}
-			}
-			if parts, err = s.take(parts, page.Objects); err != nil {
-				return nil, err
-			}
-			if !page.More {
-				return s.written(parts)
-			}
-		}
-		if h.all {
-			return s.written(parts)
-		}
+	if h != nil && !time.Now().Before(h.until) {
+		h = nil
 	}
 	low, high := h.bounds(store, &s.query)
-	prefix := low[:common(low, high)]
-	for page, err := range bucket.List(s.ctx, prefix, low) {
+	for page, err := range bucket.List(s.ctx, low[:common(low, high)], low) {
 		if err != nil {
 			return nil, err
+		}
+		if h == nil && page.More {
+			if h, err = s.learn(bucket, page.Objects); err != nil {
+				return nil, err
+			}
+			if store.habit.Store(h); !h.all {
+				return s.list()
+			}
 		}
 		if parts, err = s.take(parts, page.Objects); err != nil {
 			return nil, err
@@ -110,21 +95,49 @@ func (s *scan) written(parts []part) ([]part, error) {
 	return parts, nil
 }
 
-// A habit is how all keys below the prefix begin, as the first page of a long list shows.
-// By it a query lists a part of them.
+// A habit is how all keys below the prefix begin, as the first page of a long list shows, and
+// what comes after the last key that has it: nothing. By it a query lists a part of them.
 type habit struct {
 	device string // "{device}/" follows this
 	dating dating
 	all    bool // there is none
+	until  time.Time
 }
+
+// habitFor is how long a habit counts before it is learned anew.
+const habitFor = time.Minute
 
 // plainID matches devices that every kind of escaping leaves alone.
 var plainID = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
+// learn finds the habit of the keys of a list, of which it gets the first page.
+func (s *scan) learn(bucket Bucket, page []Object) (*habit, error) {
+	h := &habit{until: time.Now().Add(habitFor)}
+	h.learn(s.store, page)
+	last := s.store.prefix
+	switch {
+	case h.all || h.device == "/":
+		return h, nil
+	case h.device != "":
+		last += strings.TrimSuffix(h.device, "=") + ">"
+	default:
+		last += h.dating.parts[0].name + strconv.Itoa(lastYear+1)
+	}
+	for page, err := range bucket.List(s.ctx, s.store.prefix, last) {
+		if err != nil {
+			return nil, err
+		}
+		h.all = page.More || slices.ContainsFunc(page.Objects, func(o Object) bool { return o.Key > last && holdsRows(o.Key) })
+		break
+	}
+	return h, nil
+}
+
 // learn finds the habit of the keys on a page.
 func (h *habit) learn(s *Store, page []Object) {
-	padded, hive := false, s.layout.DeviceKey+"="
+	hive := s.layout.DeviceKey + "="
 	n := map[string]int{} // of objects, by what they show
+	var padded, bare [4]bool
 	for i := range page {
 		key := strings.TrimPrefix(page[i].Key, s.prefix)
 		p := s.place(key, "")
@@ -134,53 +147,52 @@ func (h *habit) learn(s *Store, page []Object) {
 		case p.mover:
 			n["mover"]++
 		case p.strange:
-		case len(p.dating.parts) == 0:
+		case len(p.dating.parts) == 0 || p.dating.head != "":
 			n[""]++
 		default:
 			h.dating = p.dating
-			names := []string{p.dating.head}
-			for _, d := range p.dating.parts {
-				names = append(names, d.name)
-				padded = padded || len(d.form) > len("2006")
+			var forms []string
+			for i, d := range p.dating.parts {
+				forms = append(forms, d.name+d.form)
+				padded[i], bare[i] = padded[i] || d.padded, bare[i] || d.bare
 			}
-			n[strings.Join(names, "/")]++
-			padded = padded || strings.Contains(key[len(p.dating.head):], "/0") || strings.Contains(key, "=0")
+			n[strings.Join(forms, "/")]++
 		}
 	}
 	switch {
 	case len(n) != 1 || n[""] > 0:
-		*h = habit{all: true}
+		h.all = true
 	case n[hive] > 0:
-		*h = habit{device: hive}
+		h.device = hive
 	case n["mover"] > 0:
-		*h = habit{device: "/"}
-	case !padded: // months and days may be written without zeros: they are in no order
-		h.dating.parts = h.dating.parts[:1]
+		h.device = "/"
+	default: // months and days that may be written without zeros are in no order
+		ordered := 1
+		for ordered < len(h.dating.parts) && padded[ordered] && !bare[ordered] {
+			ordered++
+		}
+		h.dating.parts = h.dating.parts[:ordered]
 	}
 }
 
 // bounds returns keys that enclose those of a query.
 func (h *habit) bounds(s *Store, q *hotreader.Query) (low, high string) {
+	low, high = s.prefix, s.prefix+"\xff"
 	switch {
-	case h.device == "/":
-		low = s.prefix + q.Device + "/"
+	case h == nil || h.all || h.device != "" && h.device != "/" && !plainID.MatchString(q.Device):
+		return low, high
+	case h.device != "":
+		low += strings.TrimPrefix(h.device, "/") + q.Device + "/"
 		return low, low + "\xff"
-	case h.device != "" && plainID.MatchString(q.Device):
-		low = s.prefix + h.device + q.Device + "/"
-		return low, low + "\xff"
-	case h.device != "" || h.all:
-		return s.prefix, s.prefix + "\xff"
 	}
-	low = s.prefix + h.dating.head
-	high = low + "\xff"
-	d := h.dating
-	if !q.Start.IsZero() {
-		from := q.Start.Add(-s.late)
-		from = from.Add(from.Sub(d.end(from))) // the period that ends then
-		low = s.prefix + d.text(from.UTC())
+	if from := q.Start.Add(-s.late).UTC(); !q.Start.IsZero() {
+		from = from.Add(from.Sub(h.dating.end(from))) // the period that ends then
+		if from.Year() >= firstYear {
+			low += h.dating.text(from)
+		}
 	}
-	if !q.End.IsZero() {
-		high = s.prefix + d.text(q.End.Add(s.late).UTC()) + "\xff"
+	if to := q.End.Add(s.late).UTC(); !q.End.IsZero() && to.Year() <= lastYear {
+		high = s.prefix + h.dating.text(to) + "\xff"
 	}
 	return low, high
 }

@@ -130,18 +130,19 @@ func (s *scan) leaves(schema *parquet.Schema) (all []parquet.LeafColumn) {
 
 // span narrows a part's range by the statistics of its times.
 func (s *scan) span(stats *format.Statistics, at parquet.LeafColumn, p part) (from, to time.Time, err error) {
-	bounds := [2]time.Time{}
+	c, times, bounds := s.converter(at), s.store.times(), [2]time.Time{}
+	if c.clock == nil && len(s.store.layout.TimeFormat) > 1 { // of two formats, a column's order is not that of time
+		return p.from, p.to, nil
+	}
 	for i, b := range [][]byte{orElse(stats.MinValue, stats.Min), orElse(stats.MaxValue, stats.Max)} {
 		v, ok := statistic(at.Node.Type().Kind(), b)
 		if !ok {
 			return p.from, p.to, nil
 		}
-		c := s.converter(at)
 		value, ok := c.convert(v)
 		if !ok {
 			return p.from, p.to, nil
 		}
-		times := s.store.times()
 		if bounds[i], ok = times.Read(value); c.clock != nil {
 			bounds[i], ok = c.clock(v), true
 		}

@@ -52,11 +52,16 @@ func ParseRange(name string) (from, to time.Time, ok bool) {
 	return from, to, err == nil && also == nil
 }
 
+// holdsRows reports whether an object is data, by its name.
+func holdsRows(key string) bool {
+	name := path.Base(key)
+	ext := path.Ext(name)
+	return name != "" && name[0] != '_' && name[0] != '.' && !strings.HasSuffix(key, "/") && (!extension.MatchString(ext) || extensions[ext])
+}
+
 // place derives from an object's key, after the prefix, what it may hold of a device.
 func (s *Store) place(key, device string) place {
-	name := path.Base(key)
-	if ext := path.Ext(name); name == "" || name[0] == '_' || name[0] == '.' || strings.HasSuffix(key, "/") ||
-		extension.MatchString(ext) && !extensions[ext] {
+	if !holdsRows(key) {
 		return place{strange: true}
 	}
 	if rest, ok := strings.CutPrefix(key, device+"/"); ok {
@@ -69,7 +74,7 @@ func (s *Store) place(key, device string) place {
 		p.mover = true
 		p.strange = s.ofAnother(key, device)
 	}
-	if from, to, ok := ParseRange(name); ok && len(p.dating.parts) == 0 {
+	if from, to, ok := ParseRange(path.Base(key)); ok && len(p.dating.parts) == 0 {
 		p.from, p.to = from, to
 	}
 	switch s.format {
@@ -143,7 +148,10 @@ type dating struct {
 
 // A datePart is a part of a key: a name in Hive's style, with =, and Go's format of the
 // date after it.
-type datePart struct{ name, form string }
+type datePart struct {
+	name, form   string
+	padded, bare bool // a number below ten has a leading zero, or has none
+}
 
 // text returns the part of a key that a date makes.
 func (d *dating) text(t time.Time) string {
@@ -176,46 +184,74 @@ var fields = []struct {
 	{regexp.MustCompile(`^(day|d|dd)=$`), "02"}, {regexp.MustCompile(`^(hour|h|hh|hr)=$`), "15"},
 }
 
-// wholeForms are those of dates that stand in one part, in Hive's style.
-var wholeForms = []string{"2006-01-02-15", "2006-01-02T15", "2006010215", "2006-01-02", "20060102", "2006-01"}
+// wholeForms are those of dates that stand in one part, after a name that says date.
+var (
+	wholeForms = []string{"2006-01-02-15", "2006-01-02T15", "2006010215", "2006-01-02", "20060102", "2006-01"}
+	wholeName  = regexp.MustCompile(`(?i)^(.+_)?(dt|ds|date|day|ymd|month|hour|datehour)=$`)
+)
 
-// arrived reads the date of arrival that Firehose's and Hive's keys have.
+// The years of dates of arrival. Other numbers are those of devices, lots and the like.
+const firstYear, lastYear = 1970, 2100
+
+// arrived reads the date of arrival that Firehose's and Hive's keys have. One that has
+// another date as well, which is not within the first, has none.
 func (s *Store) arrived(key, device string) (p place) {
 	parts := strings.Split(key, "/")
-	head, seen, at, form := 0, 0, "", ""
-	for i, part := range parts[:len(parts)-1] {
+	parts = parts[:len(parts)-1]
+	for _, part := range parts {
 		if strings.HasPrefix(part, "_") || strings.HasPrefix(part, ".") {
 			return place{strange: true}
 		}
-		name, value, hive := strings.Cut(part, "=")
-		if !hive {
-			name, value = "", part
-		} else if name == s.layout.DeviceKey {
+		if value, ok := strings.CutPrefix(part, s.layout.DeviceKey+"="); ok {
 			id, err := url.PathUnescape(value)
 			if p.sure = err == nil && id == device; !p.sure {
 				return place{strange: true}
 			}
 		}
-		if hive {
-			name += "="
+	}
+	for i := 0; i < len(parts); i++ {
+		date, from := s.date(parts[i:])
+		switch d := &p.dating; {
+		case len(date) == 0:
+			continue
+		case len(d.parts) == 0:
+			p.from, p.to = from, (&dating{parts: date}).end(from)
+			d.head, d.parts = strings.Join(append(parts[:i:i], ""), "/"), date
+		case from.Before(p.from) || !from.Before(p.to):
+			return place{sure: p.sure}
 		}
-		next, fields := nextField(name, value, seen)
-		if t, err := time.Parse(form+next, at+value); next != "" && err == nil {
-			seen += fields
-			p.dating.parts = append(p.dating.parts, datePart{name, next})
-			form, at, p.from = form+next+"/", at+value+"/", t
-		} else if form == "" {
-			head = i + 1
-		}
+		i += len(date) - 1
 	}
-	if form == "" {
-		return p
+	if len(p.dating.parts) > 0 {
+		p.from, p.to = p.from.Add(-s.late), p.to.Add(s.late-1)
 	}
-	if head > 0 {
-		p.dating.head = strings.Join(parts[:head], "/") + "/"
-	}
-	p.from, p.to = p.from.Add(-s.late), p.dating.end(p.from).Add(s.late-1)
 	return p
+}
+
+// date reads the date with which parts of a key begin, and when its period begins. A year
+// alone may be any number.
+func (s *Store) date(parts []string) (date []datePart, from time.Time) {
+	seen, form, at := 0, "", ""
+	for _, part := range parts {
+		name, value, hive := strings.Cut(part, "=")
+		if !hive {
+			name, value = "", part
+		} else if name += "="; name == s.layout.DeviceKey+"=" {
+			break
+		}
+		next, n := nextField(name, value, seen)
+		form += strings.TrimPrefix(next, "0")
+		t, err := time.Parse(form, at+value)
+		if next == "" || err != nil || t.Year() < firstYear || t.Year() > lastYear {
+			break
+		}
+		date = append(date, datePart{name, next, value[0] == '0', len(value) == 1})
+		seen, form, at, from = seen+n, form+"/", at+value+"/", t
+	}
+	if len(date) == 1 && date[0].name == "" {
+		return nil, from
+	}
+	return date, from
 }
 
 // nextField returns how a part of a key writes the next part of a date, of which so many
@@ -224,15 +260,15 @@ func nextField(name, value string, seen int) (form string, n int) {
 	if seen < len(fields) {
 		switch f := fields[seen]; {
 		case name != "" && !f.name.MatchString(name):
-		case len(value) == len(f.form):
+		case len(value) == len(f.form), name != "" && len(value) == 1 && seen > 0: // without a leading zero
 			return f.form, 1
-		case name != "" && len(value) == 1 && seen > 0: // without a leading zero
-			return f.form[1:], 1
 		}
 	}
 	for _, form := range wholeForms {
-		if _, err := time.Parse(form, value); seen == 0 && name != "" && err == nil {
-			return form, len(fields)
+		if seen == 0 && len(value) == len(form) && wholeName.MatchString(name) {
+			if _, err := time.Parse(form, value); err == nil {
+				return form, len(fields)
+			}
 		}
 	}
 	return "", 0

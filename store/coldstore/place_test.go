@@ -7,6 +7,7 @@ import (
 	"path"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"hotreader"
+	"hotreader/layout"
 	"hotreader/store/coldstore"
 	"hotreader/store/coldstore/buckettest"
 )
@@ -51,7 +53,8 @@ func store(t *testing.T, b coldstore.Bucket, o coldstore.Options) *coldstore.Sto
 }
 
 // A year of objects in each style of dates, and one day of it: only that day's are
-// fetched, and where there are many, only they are listed.
+// fetched, and where there are many and the prefix ends where the date begins, only they are
+// listed.
 func TestOneDayOfAYear(t *testing.T) {
 	for _, style := range []string{"2006/01/02/15/", "logs/2006/01/02/15/", "year=2006/month=01/day=02/", "year=2006/month=01/day=02/hour=15/", "year=2006/month=1/day=2/",
 		"dt=2006-01-02/", "date=20060102/", "year=2006/", "y=2006/m=01/", ""} {
@@ -85,10 +88,131 @@ func TestOneDayOfAYear(t *testing.T) {
 				if rows != 1 || len(asked)-lists > most {
 					t.Errorf("%q, pages of %d, late %v: %d rows, %q", style, pages, late, rows, asked)
 				}
-				if most <= 62 && !strings.Contains(style, "month=1/") && lists > 1+most/pages {
+				if most <= 62 && !strings.Contains(style, "month=1/") && !strings.HasPrefix(style, "logs/") && lists > 1+most/pages {
 					t.Errorf("%q, pages of %d, late %v: %d lists", style, pages, late, lists)
 				}
 			}
+		}
+	}
+}
+
+// However keys are written and however many there are: each row is found, by itself and in
+// ranges that go beyond what keys can write.
+func TestEveryRowIsFound(t *testing.T) {
+	begin := time.Date(2025, 9, 20, 3, 0, 0, 0, time.UTC)
+	hours := func(n, step int, form string) (keys []string) { // a text, and Go's format, in which HOUR is one without a zero
+		before, format, _ := strings.Cut(form, "|")
+		if !strings.HasSuffix(format, ".json") {
+			format += "/T0405.jsonl"
+		}
+		for i := range n {
+			begin = begin.Add(time.Second) // no two rows are of one instant
+			at := begin.Add(time.Duration(i*step) * time.Hour)
+			keys = append(keys, before+strings.ReplaceAll(at.Format(format), "HOUR", strconv.Itoa(at.Hour()))+" "+at.Format(time.RFC3339))
+		}
+		return keys
+	}
+	const mover = "/2006-01-02T15:04:05Z-2006-01-02T15:04:05Z/chunk-0.json"
+	for name, keys := range map[string][]string{
+		"a mover's device that looks like a year":  append(hours(30, 1, "0001|"+mover), hours(5, 1, "p|"+mover)...),
+		"a mover's device that looks like Hive's":  append(hours(30, 1, "device_id=x|"+mover), hours(5, 1, "p|"+mover)...),
+		"the device, then the date":                append(hours(30, 24, "|a/2006/01/02/15"), hours(5, 24, "|p/2006/01/02/15")...),
+		"a site, then the date":                    append(hours(30, 24, "|site=a/dt=2006-01-02"), hours(5, 24, "|site=b/dt=2006-01-02")...),
+		"no leading zeros":                         hours(300, 7, "|year=2006/month=1/day=2/hour=HOUR"),
+		"no leading zeros in one part":             hours(300, 7, "|dt=2006-01-02-HOUR"),
+		"a month that only later lacks its zero":   hours(300, 24, "|2006/1/02"),
+		"another name amid the date":               append(hours(30, 24, "|year=2006/site=a/month=01"), hours(300, 24, "|year=2006/site=b/month=01")...),
+		"dates of two lengths":                     append(hours(30, 24, "|dt=2006-01-02-15"), hours(300, 24, "|dt=2006-01-02")...),
+		"dates, and a form that comes after them":  append(hours(300, 24, "|2006/01/02"), hours(5, 24, "late|")...),
+		"dates, and a form that comes before them": append(hours(300, 24, "|2006/01/02"), hours(5, 24, "0007|")...),
+		"Hive's devices, and a form after them":    append(hours(30, 24, "device_id=x/|2006"), hours(5, 24, "e|")...),
+		"dates and what is no data":                append(hours(300, 24, "|dt=2006-01-02"), "_SUCCESS "),
+		// What is no date.
+		"a device of digits":                  hours(30, 24, "1001|"),
+		"a device of digits, then the date":   hours(30, 24, "1001/|2006/01/02/15"),
+		"a device that may be a year":         hours(30, 24, "2001/|2006/01/02/15"),
+		"a device that may be year and month": hours(30, 24, "1999/12/|2006/01/02/15"),
+		"a number below a name":               hours(30, 24, "line-1/0007|"),
+		"a year alone":                        hours(30, 24, "2001|"),
+		"a number below Hive's device":        hours(30, 24, "device_id=p/0007|"),
+		"a lot that may be a date":            hours(30, 24, "lot=20240115|"),
+		"a number that is no year":            hours(30, 24, "y=0007|"),
+		"the last partition":                  hours(30, 24, "dt=9999-12-31|"),
+		"months, and days in them":            hours(300, 24, "|month=2006-01/day=2006-01-02"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &buckettest.Memory{PageSize: 10}
+			var instants []time.Time // of the device's rows
+			for _, key := range keys {
+				key, text, _ := strings.Cut(key, " ")
+				device := "p"
+				if at, err := time.Parse(time.RFC3339, text); strings.HasPrefix(key, "device_id=x/") || strings.HasPrefix(key, "0001/") {
+					device = "x"
+				} else if err == nil {
+					instants = append(instants, at)
+				}
+				body := item(device, text, ramp(1)[0].Fields)
+				if strings.Contains(key, "chunk") {
+					body = []byte("[" + string(body) + "]")
+				}
+				m.Put(key, body)
+			}
+			s := store(t, m, coldstore.Options{Late: -1})
+			found := func(q hotreader.Query) int {
+				q.Device, q.Properties = "p", []string{"v"}
+				n, _, _ := read(t, m, s, q)
+				return n
+			}
+			for range 2 { // with what was learned, too
+				for i, at := range instants {
+					if i%5 > 0 {
+						continue
+					}
+					if n := found(hotreader.Query{Start: at, End: at}); n != 1 {
+						t.Errorf("%d rows at %v", n, at)
+					}
+				}
+				for _, late := range []hotreader.Query{{}, {End: layout.Latest}, {Start: layout.Earliest, End: layout.Latest}, {Start: layout.Earliest.Add(time.Hour)}, {End: time.Date(2100, 12, 31, 23, 0, 0, 0, time.UTC)}} {
+					if n := found(late); n != len(instants) {
+						t.Errorf("%d rows of %d from %v to %v", n, len(instants), late.Start, late.End)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A form of keys that is new is found after a minute.
+func TestHabitsAreLearnedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &buckettest.Memory{PageSize: 10}
+		for n := range 30 {
+			m.Put(fmt.Sprintf("dt=2024-03-%02d/a.jsonl", n+1), item("d", day.AddDate(0, 0, n).Format(time.RFC3339), ramp(1)[0].Fields))
+		}
+		s, q := store(t, m, coldstore.Options{Late: -1}), hotreader.Query{Device: "d", Properties: []string{"v"}, Start: day, End: day}
+		read(t, m, s, q)
+		m.Put("new.jsonl", item("d", day.Add(-time.Hour).Format(time.RFC3339), ramp(1)[0].Fields))
+		q.Start = day.Add(-time.Hour)
+		time.Sleep(time.Minute)
+		if n, asked, _ := read(t, m, s, q); n != 2 {
+			t.Errorf("%d rows, %q", n, asked)
+		}
+	})
+}
+
+// A row that is not where its key says is left out, and the warning says so.
+func TestRowsThatCameTooLate(t *testing.T) {
+	m := newMemory(map[string][]byte{
+		"dt=2024-03-05/a.jsonl": item("d", "2024-03-05T00:00:00Z", ramp(1)[0].Fields),
+		"dt=2024-03-09/a.jsonl": append(item("d", "2024-03-09T00:00:00Z", ramp(1)[0].Fields), item("d", "2024-03-05T12:00:00Z", ramp(1)[0].Fields)...),
+	})
+	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} {
+		got := spell(t, store(t, m, coldstore.Options{}), hotreader.Query{Device: "d", Order: order})
+		if !strings.HasSuffix(got, "1 item unreadable; of the first, its timestamp is 2024-03-05T12:00:00Z, not within 2024-03-08T00:00:00Z to 2024-03-10T23:59:59Z, where its key or the file places it; late= widens a date (in dt=2024-03-09/a.jsonl)") {
+			t.Errorf("%v: %s", order, got)
+		}
+		if got = spell(t, store(t, m, coldstore.Options{Late: 96 * time.Hour}), hotreader.Query{Device: "d", Order: order}); strings.Count(got, "\n") != 2 {
+			t.Errorf("%v: %s", order, got)
 		}
 	}
 }

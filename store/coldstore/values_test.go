@@ -114,3 +114,25 @@ func TestParquetTypes(t *testing.T) {
 		t.Errorf("another device has %s", got)
 	}
 }
+
+// Of two formats of time, Parquet's statistics do not place a row group.
+func TestParquetOfTwoFormats(t *testing.T) {
+	type row struct {
+		Device string `parquet:"device_id"`
+		Time   string `parquet:"timestamp"`
+		Value  int64  `parquet:"a"`
+	}
+	for _, rows := range [][]row{
+		{{"d", "2024-03-01T00:00:00Z", 1}, {"d", "2024-03-01 12:00:00", 2}},
+		{{"d", "2024-03-01T00:00:00Z", 1}, {"d", "2024-03-01 12:00:00", 2}, {"d", "2024-03-02 00:00:00", 3}},
+	} {
+		var out bytes.Buffer
+		if err := parquet.Write(&out, rows); err != nil {
+			t.Fatal(err)
+		}
+		s := store(t, newMemory(map[string][]byte{"a.parquet": out.Bytes()}), coldstore.Options{Layout: layout.Layout{TimeFormat: layout.Formats{"iso8601", "iso8601_blank"}}})
+		if got, want := spell(t, s, hotreader.Query{Device: "d", Properties: []string{"a"}, End: day.Add(time.Hour)}), "2024-03-01T00:00:00Z 1"; got != want {
+			t.Errorf("%v: %s", rows, got)
+		}
+	}
+}

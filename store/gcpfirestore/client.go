@@ -43,10 +43,6 @@ type ClientOptions struct {
 	// account that the program runs as.
 	Tokens oauth2.TokenSource
 
-	// QuotaProject is charged with the requests that a person's credentials
-	// make. "" = GOOGLE_CLOUD_QUOTA_PROJECT, or as the credentials say.
-	QuotaProject string
-
 	// Wrap returns what sends the requests instead of the client's transport.
 	// nil = the transport itself.
 	Wrap func(http.RoundTripper) http.RoundTripper
@@ -58,8 +54,8 @@ type Client struct {
 	transport    *http.Transport
 	wrapped      http.RoundTripper // the transport, or what Wrap made of it
 	endpoint     string
-	tokens       *tokens // nil: an emulator
-	quotaProject string
+	tokens       *tokens        // nil: an emulator
+	quotaProject string         // charged with the requests that a person's credentials make
 	retries      retries.Budget // of all reads
 }
 
@@ -90,7 +86,7 @@ func NewClient(ctx context.Context, o ClientOptions) (*Client, error) {
 	if u.Scheme == "http" {
 		return c, nil
 	}
-	c.quotaProject = cmp.Or(o.QuotaProject, os.Getenv("GOOGLE_CLOUD_QUOTA_PROJECT"))
+	c.quotaProject = os.Getenv("GOOGLE_CLOUD_QUOTA_PROJECT")
 	source := o.Tokens
 	if source == nil {
 		credentials, err := google.FindDefaultCredentials(ctx, scope)

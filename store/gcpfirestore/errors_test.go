@@ -111,7 +111,8 @@ func secure(t *testing.T, tokens oauth2.TokenSource, h http.HandlerFunc) (*httpt
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes fail on purpose
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	c, err := NewClient(t.Context(), ClientOptions{Endpoint: s.URL, Tokens: tokens, QuotaProject: "payer"})
+	t.Setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "payer")
+	c, err := NewClient(t.Context(), ClientOptions{Endpoint: s.URL, Tokens: tokens})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,18 +115,8 @@ func (s *Store) commits(device string, records []hotreader.Record, made write) (
 // writes makes a record a Write or, where a document holds one property, a Write for
 // each.
 func (s *Store) writes(device string, r *hotreader.Record, made write, add func(id string, write []byte)) error {
-	c, narrow := &s.codecs[len(s.codecs)-1], s.Layout.Narrow()
-	parts := [][]hotreader.Field{r.Fields}
-	if narrow {
-		parts = slices.Collect(slices.Chunk(r.Fields, 1))
-	}
-	for _, fields := range parts {
-		name := ""
-		if narrow {
-			if name = fields[0].Name; fields[0].Value.IsNull() {
-				continue
-			}
-		}
+	c := &s.codecs[len(s.codecs)-1]
+	for name, fields := range batch.Parts(r.Fields, s.Layout.Narrow()) {
 		key := string(c.Append(nil, r.Time, name))
 		when, err := timeValue(c, r.Time, key)
 		if err != nil {

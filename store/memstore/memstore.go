@@ -130,9 +130,12 @@ func (s *Store) Update(ctx context.Context, device string, records []hotreader.R
 			continue
 		}
 		if mode == hotreader.Merge {
-			var over bool
-			if r, over = union(kept[last], r); over {
+			var over []string
+			if r, over = union(kept[last], r); over != nil {
 				n.Over++
+			}
+			for _, name := range over {
+				n.Replaces(name, 1)
 			}
 		}
 		if same(kept[last], r) {
@@ -147,14 +150,14 @@ func (s *Store) Update(ctx context.Context, device string, records []hotreader.R
 	return n, nil
 }
 
-// union returns r with the properties of old that it lacks; over: it replaces another
-// value.
-func union(old, r hotreader.Record) (all hotreader.Record, over bool) {
+// union returns r with the properties of old that it lacks; over are those of which it
+// replaces another value.
+func union(old, r hotreader.Record) (all hotreader.Record, over []string) {
 	for _, f := range old.Fields {
 		if v := field(&r, f.Name); v.IsNull() {
 			r.Fields = append(r.Fields, f)
 		} else if !hotreader.Same(v, f.Value) {
-			over = true
+			over = append(over, f.Name)
 		}
 	}
 	return r, over

@@ -358,6 +358,10 @@ await step("a phone is wide enough", async () => {
 	await until("two pumps", async () => await page.locator(".devices li").count() === 2);
 	await choose(page, "pump-7");
 	await judged(page, "a phone");
+	await page.click(".tile[data-name=vibration]");
+	await choose(page, "pump-8");
+	want((await page.locator(".panel h2").allTextContents()).join() === "temperature,running,state", "another device has not the properties that were chosen");
+	await until("what to do about states", async () => /state: .* changes between the picked rows .*zoom in until this notice is gone/.test(await page.textContent(".notices")));
 	await page.click("nav >> text=API");
 	await page.click("#api summary:has-text('/history')");
 	await judged(page, "a phone, the API");
@@ -370,6 +374,10 @@ await step("the demo's values move, and its routes are checked", async () => {
 	await drawn(page);
 	const first = await page.textContent(".tiles");
 	await until("new values", async () => (await page.textContent(".tiles")) !== first);
+	for (const [prefix, n] of [["PUMPS", 0], ["PUMP", 1]]) {
+		await page.fill("#prefix", prefix);
+		await until(prefix, async () => await page.locator(".devices li").count() === n);
+	}
 	await page.click("nav >> text=Routes");
 	await until("nine", async () => await page.locator("#routes td.good").count() === 9);
 	want((await page.textContent(".verdict")).startsWith("All nine routes are right"), await page.textContent(".verdict"));

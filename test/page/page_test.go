@@ -65,7 +65,7 @@ func fill(t *testing.T, file string) {
 	for k, pump := range []string{"pump-7", "pump-8"} {
 		write(t, to, pump, rows, func(i int) []hotreader.Field {
 			return []hotreader.Field{number("temperature", "%.2f", 20+float64((i*7+k*500)%4000)/100), number("vibration", "%d", i%50),
-				{Name: "running", Value: hotreader.BoolValue(i/2000%2 == 0)}, {Name: "state", Value: hotreader.StringValue([]byte([]string{"idle", "running"}[i/3000%2]))}}
+				{Name: "running", Value: hotreader.BoolValue(i/2000%2 == 0)}, {Name: "state", Value: hotreader.StringValue([]byte([]string{"idle", "running"}[i/(3000-2999*k)%2]))}}
 		})
 	}
 	write(t, to, hostile, 2, func(i int) []hotreader.Field {

@@ -152,7 +152,7 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// TestHeadersAreBounded: 64 KB, and what net/http allows beside.
+// TestHeadersAreBounded: 32 KB, and what net/http allows beside.
 func TestHeadersAreBounded(t *testing.T) {
 	p := start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t))
 	for size, status := range map[int]int{32 << 10: 200, 128 << 10: http.StatusRequestHeaderFieldsTooLarge} {

@@ -9,7 +9,7 @@ const PRESETS = [["1 h", HOUR], ["6 h", 6 * HOUR], ["24 h", DAY], ["7 d", 7 * DA
 
 let poll = 5000, link = () => {};
 const view = { range: [0, 1], cursor: null, zoom, point, step, announce: text => { $.spoken.textContent = text; } };
-let device = null; // what is shown: id, properties, first, last, chosen, other, follow, newest
+let device = null; // what is shown: id, properties, first, last, chosen, own (a person chose), other, follow, newest
 let charts = [], leaving, loading, timer;
 const $ = {}; // the parts of the page
 
@@ -37,6 +37,7 @@ export function start({ every, changed }) {
 
 // enter shows the list, and the device that the address names.
 export async function enter(parameters) {
+	whole = null;
 	await devices();
 	const id = parameters.get("d");
 	if (id !== null) {
@@ -54,14 +55,15 @@ export function leave() {
 	device = null;
 }
 
-let listing, after = "", listed = 0;
+let listing, whole = null, after = "", listed = 0; // whole are all devices, if one page has them
 async function devices(more = false) {
 	listing?.abort();
 	const { signal } = listing = new AbortController();
 	if (!more) [after, listed] = ["", 0];
-	const parameters = new URLSearchParams({ limit: LISTED, ...($.prefix.value && { prefix: $.prefix.value }), ...(after && { next_token: after }) });
+	const prefix = $.prefix.value, parameters = new URLSearchParams({ limit: LISTED, ...(prefix && { prefix }), ...(after && { next_token: after }) });
 	try {
-		const page = await get(`v1/devices?${parameters}`, { signal });
+		const page = whole && prefix ? { items: whole.filter(({ id }) => id.toLowerCase().startsWith(prefix.toLowerCase())) } : await get(`v1/devices?${parameters}`, { signal });
+		if (!prefix && !more) whole = page.next_token ? null : page.items;
 		const items = page.items.map(({ id, type }) => el("li", {}, el("button", { type: "button", onclick: () => open({ id }), "data-id": id, "aria-current": String(id === device?.id) },
 			el("span", {}, id), type && type !== id ? el("small", {}, type) : "")));
 		if (!more) $.list.replaceChildren();
@@ -69,7 +71,7 @@ async function devices(more = false) {
 		listed += items.length;
 		after = page.next_token ?? "";
 		$.more.hidden = !after;
-		$.listed.textContent = listed ? `${plural(listed, "device")}${after ? ", and more" : ""}` : $.prefix.value ? "No device begins with that." : "No devices yet.";
+		$.listed.textContent = listed ? `${plural(listed, "device")}${after ? ", and more" : ""}` : prefix ? `No device begins with that${whole ? "" : "; upper and lower case count"}.` : "No devices yet.";
 	} catch (error) {
 		if (signal.aborted) return;
 		if (error.status !== 404) { $.listed.textContent = error.message; return; }
@@ -81,6 +83,7 @@ async function devices(more = false) {
 
 // open shows a device.
 async function open({ id, chosen = null, other = "", range = null, newest }) {
+	const before = device?.own && device.id !== id ? device.chosen : []; // which this device may have, too
 	leave();
 	const { signal } = leaving = new AbortController();
 	for (const one of $.list.querySelectorAll("button")) one.setAttribute("aria-current", String(one.dataset.id === id));
@@ -98,6 +101,8 @@ async function open({ id, chosen = null, other = "", range = null, newest }) {
 	const known = new Set(next.properties.map(p => p.name));
 	for (const name of next.chosen) if (!known.has(name)) next.properties.push({ name, type: null, unit: null, value: null });
 	const chartable = next.properties.filter(p => p.value === null && p.name !== "time");
+	if (!chosen) next.chosen = before.filter(name => chartable.some(p => p.name === name));
+	next.own = next.chosen.length > 0;
 	device = next;
 	layout(chartable);
 	try { await latest(signal); } catch (error) {
@@ -163,6 +168,7 @@ function choose(chartable) {
 }
 
 function toggle(name) {
+	device.own = true;
 	device.chosen = device.chosen.includes(name) ? device.chosen.filter(p => p !== name) : [...device.chosen, name];
 	selected();
 }
@@ -264,11 +270,14 @@ async function fetchRows(signal) {
 	performance.mark("hotreader-drawn");
 }
 
-const HOW_TO_DECLARE = ": for this page as dataType of the property in the project's config_iot_devices.json, which serve --project reads and deploy packs; in a request of your own as type=NAME=double";
+const ADVICE = {
+	mixed_kinds: ": for this page as dataType of the property in the project's config_iot_devices.json, which serve --project reads and deploy packs; in a request of your own as type=NAME=double",
+	changes_not_picked: ". On this page: zoom in until this notice is gone, or take Download CSV, which has each row",
+};
 
 function said(warnings, error) {
 	$.notice.replaceChildren(...(error ? [el("p", { class: "error", role: "alert" }, error, " ", button("Try again", () => load()))] : []),
-		...(warnings.length ? [el("div", { class: "notice" }, el("strong", {}, "About these values"), el("ul", {}, ...warnings.map(({ code, message }) => el("li", {}, message, code === "mixed_kinds" ? HOW_TO_DECLARE : ""))))] : []));
+		...(warnings.length ? [el("div", { class: "notice" }, el("strong", {}, "About these values"), el("ul", {}, ...warnings.map(({ code, message }) => el("li", {}, message, ADVICE[code] ?? ""))))] : []));
 }
 
 // remember writes what is shown into the address; the token is never there.

@@ -1,8 +1,3 @@
-variable "package" {
-  description = "The zip with the bootstrap, for arm64."
-  type        = string
-}
-
 variable "functions" {
   description = <<-EOT
     The functions, by role: hot-reader, hot-reader-last-entry, hot-reader-api. The

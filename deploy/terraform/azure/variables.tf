@@ -26,11 +26,6 @@ variable "names" {
   })
 }
 
-variable "package" {
-  description = "The zip of the function app, for amd64."
-  type        = string
-}
-
 variable "functions" {
   description = "The functions that the app carries: their names by role."
   type        = map(string)

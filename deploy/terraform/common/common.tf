@@ -4,6 +4,11 @@ variable "twin" {
   type        = string
 }
 
+variable "package" {
+  description = "The file with the functions' programs: the zip for Lambda on arm64 or for the function app on amd64, or the image, an OCI layout in a tar."
+  type        = string
+}
+
 variable "keep_store" {
   description = <<-EOT
     Protects what holds data, and is made here, from being removed: destroy stops in

@@ -20,11 +20,6 @@ variable "names" {
   })
 }
 
-variable "package" {
-  description = "The image, an OCI layout in a tar."
-  type        = string
-}
-
 variable "functions" {
   description = "The functions that the service carries: their names by role."
   type        = map(string)

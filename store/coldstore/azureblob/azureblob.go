@@ -18,14 +18,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blockblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 
 	"hotreader"
-	"hotreader/internal/bounded"
+	"hotreader/internal/bounded/azurebound"
 	"hotreader/internal/endpoint"
 	"hotreader/store/coldstore"
 	"hotreader/store/internal/failure"
@@ -50,22 +49,14 @@ type Bucket struct {
 // every Azure tool would find on this machine. It is for programs that people start; a
 // function's is NewFunction. An error is of CodeConfig.
 func New(o Options) (*Bucket, error) {
-	return newBucket(o, func() (azcore.TokenCredential, error) {
-		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: bounded.Client{}}})
-	})
+	return newBucket(o, azurebound.Default)
 }
 
 // NewFunction returns a container that is read with AZURE_STORAGE_KEY, or with the managed
 // identity of the function: the one that AZURE_CLIENT_ID names, or else the system's. An
 // error is of CodeConfig.
 func NewFunction(o Options) (*Bucket, error) {
-	return newBucket(o, func() (azcore.TokenCredential, error) {
-		options := azidentity.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: bounded.Client{}}}
-		if id := os.Getenv("AZURE_CLIENT_ID"); id != "" {
-			options.ID = azidentity.ClientID(id)
-		}
-		return azidentity.NewManagedIdentityCredential(&options)
-	})
+	return newBucket(o, func() (azcore.TokenCredential, error) { return azurebound.Managed(os.Getenv("AZURE_CLIENT_ID")) })
 }
 
 func newBucket(o Options, identify func() (azcore.TokenCredential, error)) (*Bucket, error) {
@@ -113,10 +104,13 @@ func newBucket(o Options, identify func() (azcore.TokenCredential, error)) (*Buc
 // String implements coldstore.Bucket.
 func (b *Bucket) String() string { return "azblob://" + b.name }
 
-// List implements coldstore.Bucket. Azure cannot begin after a key: what comes before it is
-// listed, too.
-func (b *Bucket) List(ctx context.Context, prefix, _ string) iter.Seq2[coldstore.Page, error] {
-	pager := b.client.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Prefix: &prefix})
+// List implements coldstore.Bucket. What does not know StartFrom lists what comes before it, too.
+func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
+	in := container.ListBlobsFlatOptions{Prefix: &prefix}
+	if after != "" {
+		in.StartFrom = &after
+	}
+	pager := b.client.NewListBlobsFlatPager(&in)
 	return coldstore.Pages(func() (page coldstore.Page, err error) {
 		out, err := pager.NextPage(ctx)
 		if err == nil && out.Segment == nil {

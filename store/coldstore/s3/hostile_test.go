@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -48,6 +49,32 @@ func TestHostileServer(t *testing.T) {
 		}
 		if text := fmt.Sprint(err); n != 1 || hotreader.CodeOf(err) != c.code || !strings.Contains(text, c.says) || len(text) > 1500 || strings.Contains(text, "secret") {
 			t.Errorf("%s: %d pages, %v: %.2000s", name, n, hotreader.CodeOf(err), text)
+		}
+	}
+}
+
+// Keys come as they are, those too that XML cannot write: they are asked for in URL's form.
+func TestKeys(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKID")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	for text, want := range map[string]string{
+		"<EncodingType>url</EncodingType><Contents><Key>a%01/b+%2B%25</Key><Size>1</Size></Contents>": "a\x01/b +%",
+		"<Contents><Key>a+%2B</Key><Size>1</Size></Contents>":                                         "a+%2B", // of a server that knows no forms
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.FormValue("encoding-type") == "url" {
+				_, _ = io.WriteString(w, `<ListBucketResult><Name>b</Name><IsTruncated>false</IsTruncated>`+text+`</ListBucketResult>`)
+			}
+		}))
+		defer s.Close()
+		b, err := s3.NewFunction(s3.Options{Bucket: "b", Region: "eu-central-1", Endpoint: s.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for page, err := range coldstore.List(t.Context(), b, "", "") {
+			if err != nil || len(page.Objects) != 1 || page.Objects[0].Key != want {
+				t.Errorf("%s: %+v, %v", text, page, err)
+			}
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net/url"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -84,7 +85,7 @@ func (b *Bucket) String() string { return "s3://" + b.name }
 
 // List implements coldstore.Bucket.
 func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[coldstore.Page, error] {
-	in := s3.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix,
+	in := s3.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix, EncodingType: types.EncodingTypeUrl, // XML cannot write every key
 		OptionalObjectAttributes: []types.OptionalObjectAttributes{types.OptionalObjectAttributesRestoreStatus}}
 	if after != "" {
 		in.StartAfter = &after
@@ -98,6 +99,9 @@ func (b *Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[colds
 			return page, b.fail(ctx, "list", err)
 		}
 		for i := range out.Contents {
+			if key, err := url.QueryUnescape(aws.ToString(out.Contents[i].Key)); err == nil && out.EncodingType == types.EncodingTypeUrl {
+				out.Contents[i].Key = &key
+			}
 			page.Objects = append(page.Objects, object(&out.Contents[i]))
 		}
 		in.ContinuationToken = out.NextContinuationToken

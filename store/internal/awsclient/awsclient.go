@@ -53,7 +53,7 @@ func Endpoint(named, service string) *string {
 // may also stand in a profile.
 func Check(region string, address *string, service string) error {
 	if region == "" {
-		return errors.New("no AWS region is set; set AWS_REGION, or region= in the store URL")
+		return errors.New("no AWS region is set; set AWS_REGION, region= in the store URL, or aws.region in config_hot_reader.json")
 	}
 	text := aws.ToString(address)
 	if text == "" { // AWS's own

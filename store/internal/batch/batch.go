@@ -5,6 +5,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"golang.org/x/sync/errgroup"
 
@@ -34,6 +35,22 @@ func Make[T any](device string, records []hotreader.Record, item func(r *hotread
 		}
 	}
 	return all, nil
+}
+
+// Parts returns the fields of each item that a record makes: all of them or, where an item
+// holds one property, each that has a value, with its name.
+func Parts(fields []hotreader.Field, narrow bool) iter.Seq2[string, []hotreader.Field] {
+	return func(yield func(string, []hotreader.Field) bool) {
+		if !narrow {
+			yield("", fields)
+			return
+		}
+		for i, f := range fields {
+			if !f.Value.IsNull() && !yield(f.Name, fields[i:i+1]) {
+				return
+			}
+		}
+	}
 }
 
 // Group divides items into groups of at most n items and, but for a single one,

@@ -294,24 +294,47 @@ func (s *Scanner) unknown(property string, items []layout.Item) (detail string, 
 	base, path := s.Layout.Properties.Base, s.Layout.Properties.Paths[property]
 	switch in, ok := items[0].At(layout.ParsePath(base)); {
 	case path != "": // right, as a rule: a device need not send all
-		return fmt.Sprintf("the newest has nothing at %s; %s", path, cmp.Or(detail, s.parent(items[0], layout.ParsePath(path)))), true
+		detail = cmp.Or(detail, s.parent(items[0], layout.ParsePath(path)))
+		return fmt.Sprintf("the newest has nothing at %s; %s%s", path, detail, s.above(items[0], property, "its entry from the layout's properties")), true
 	case base == "":
-		detail = cmp.Or(detail, "the newest has "+s.shown(items[0])+s.within(items[0], property))
+		detail = cmp.Or(detail, "the newest has "+s.shown(items[0])+cmp.Or(s.within(items[0], property), s.meant(property, items[0].Fields)))
 		if names := nearest.First(property, slices.Sorted(maps.Keys(s.Layout.Properties.Paths))); len(names) > 0 {
 			detail = fmt.Sprintf("properties of the layout name %s, and %s", nearest.Listed(names[:min(len(names), 12)]...), detail)
 		}
 		return detail, true
 	case !ok:
-		return fmt.Sprintf("the newest has no %s, but %s; set properties", base, s.shown(items[0])), true
+		return fmt.Sprintf("the newest has no %s, but %s", base, s.shown(items[0])) + s.move(items[0], property), true
 	default:
 		if members, is := in.(map[string]any); is {
-			return fmt.Sprintf("in %s, where properties says it is, the newest has %s", base, fields(layout.Item{Fields: members})), true
+			return fmt.Sprintf("in %s, where properties says it is, the newest has %s%s", base, fields(layout.Item{Fields: members}), s.meant(property, members)), true
 		}
 		if what := layout.Encoded(in); what != "" {
 			return base + " is " + what, true
 		}
-		return fmt.Sprintf("%s; set properties", cmp.Or(detail, base+" is "+layout.Describe(in))), true
+		return cmp.Or(detail, base+" is "+layout.Describe(in)) + s.move(items[0], property), true
 	}
+}
+
+// meant says which field a property's name may have been meant to be.
+func (s *Scanner) meant(property string, fields map[string]any) string {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(fields)), s.isKey)
+	if near := nearest.Word(property, names); near != "" {
+		return "; did you mean " + nearest.Listed(near) + "?"
+	}
+	return ""
+}
+
+// move says how to set properties, which leads nowhere.
+func (s *Scanner) move(it layout.Item, property string) string {
+	return cmp.Or(s.above(it, property, "properties from the layout"), s.within(it, property), "; set properties")
+}
+
+// above says what to remove from the layout if an item has a property at top level.
+func (s *Scanner) above(it layout.Item, property, what string) string {
+	if _, ok := it.At([]string{property}); !ok || s.isKey(property) {
+		return ""
+	}
+	return fmt.Sprintf("; it is at top level: remove %s", what)
 }
 
 // parent says what the last object of a path holds that is there.
@@ -331,7 +354,7 @@ func (s *Scanner) within(it layout.Item, property string) (what string) {
 		if encoded := layout.Encoded(it.Fields[name]); encoded != "" {
 			what = "; " + name + " is " + encoded
 		}
-		for _, path := range s.Layout.Paths(property) {
+		for _, path := range new(layout.Layout).Paths(property) {
 			if _, ok := it.At(append([]string{name}, path...)); !ok {
 				continue
 			}

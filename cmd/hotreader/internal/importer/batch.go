@@ -123,6 +123,11 @@ func (b *batch) count(n hotreader.Changes) {
 	default:
 		r.Merged += n.Changed
 		r.Overwriting += n.Over
+		for name, n := range n.Values {
+			if c := r.columns[name]; c != nil {
+				c.Replacing += n
+			}
+		}
 	}
 	r.Stored += n.Added
 	r.Unchanged += n.Same

@@ -144,19 +144,28 @@ func (c *columns) remember(name string, col column) *column {
 	return &col
 }
 
-// left says which columns pairs do not store, and which have no name.
-func (c *columns) left() (notes []string) {
+// left says which columns pairs do not store, and which have no name. under are the
+// cells of a line under the names, where there is one.
+func (c *columns) left(under []string) (notes []string) {
 	var beside []string
+	group := "" // the last name, which may stand above several columns
 	for i, col := range c.list {
 		name := c.guess.Columns[i].Name
+		if !c.guess.Columns[i].Unnamed {
+			group = name
+		}
 		if col.role == property && c.o.DeviceColumn == "" && c.o.Key == "" && !c.o.mentions(name) {
 			if texts := c.guess.Alternates(i); texts != nil {
-				notes = append(notes, fmt.Sprintf("%q changes from line to line between %d texts (%.80s); if those are devices, give --device-column %s", name, len(texts), quotedList(texts), shell.Word(name)))
+				notes = append(notes, fmt.Sprintf("%q changes from line to line between %d texts (%.80s); if those are devices, import into a new store with %s", name, len(texts), quotedList(texts), c.o.devicesIn(name)))
 			}
 		}
 		switch {
 		case col.role == leftOut && c.guess.Columns[i].Unnamed && !c.guess.Columns[i].Empty && c.guess.HeaderLine > 0 && c.o.Only == nil:
-			notes = append(notes, fmt.Sprintf("column %d has no name and is left out; to store it, give --rename %s=NAME", i+1, name))
+			to := "NAME"
+			if i < len(under) && under[i] != "" {
+				to = shell.Word(strings.TrimSpace(group + " " + under[i]))
+			}
+			notes = append(notes, fmt.Sprintf("warning: column %d has no name and is left out; to store it, give --rename %s=%s", i+1, name, to))
 		case col.role == leftOut && c.o.Key != "" && !c.guess.Columns[i].Empty:
 			beside = append(beside, fmt.Sprintf("%q", name))
 		case col.role == property && c.guess.Columns[i].Again != "" && col.name == name:

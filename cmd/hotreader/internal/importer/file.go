@@ -27,9 +27,10 @@ type file struct {
 	in      *input
 	rejects *rejects
 	table   *records.Table
-	repeats int64 // lines that are the header again
-	remarks int64 // comments
-	between int64 // lines between the header and the first data, as those of units
+	repeats int64    // lines that are the header again
+	remarks int64    // comments
+	between int64    // lines between the header and the first data, as those of units
+	under   []string // the first of them
 }
 
 // next reads one record; io.EOF after the last.
@@ -125,7 +126,9 @@ func (f *file) units(r *records.Record) bool {
 			return false
 		}
 	}
-	f.between++
+	if f.between++; f.between == 1 {
+		f.under = slices.Clone(r.Cells)
+	}
 	return true
 }
 
@@ -275,7 +278,7 @@ func (f *file) named(err error) error {
 
 // notes says what is worth knowing of a file that was read.
 func (f *file) notes() (notes []string) {
-	notes = f.left()
+	notes = f.left(f.under)
 	if text := f.unsure(); text != "" {
 		notes = append(notes, text)
 	}
@@ -283,7 +286,7 @@ func (f *file) notes() (notes []string) {
 		notes = append(notes, terminal.Plural(f.repeats, "line is", "lines are")+" the header once more")
 	}
 	if f.between > 0 {
-		notes = append(notes, terminal.Plural(f.between, "line", "lines")+" under the header without data: units, perhaps")
+		notes = append(notes, fmt.Sprintf("%s under the header without data (%.80s): units, perhaps, or more of the names, which --rename gives", terminal.Plural(f.between, "line", "lines"), quotedList(f.under)))
 	}
 	if f.remarks > 0 {
 		notes = append(notes, terminal.Plural(f.remarks, "line is a comment", "lines are comments"))

@@ -148,10 +148,11 @@ func (s *source) check() error {
 		return fmt.Errorf("%q seems to hold names of properties (%s) and %q their values; give --pivot %s, or --pivot none to store both as they are",
 			key, quotedList(g.Keys), value, shell.Word(key+"="+value))
 	}
-	if g.Mixed >= 0 && o.Key == "" && !o.PlainPairs && o.DeviceColumn == "" && s.rows.list[g.Mixed].role == property {
+	g.FindMixed(slices.Index(names, o.DeviceColumn))
+	if g.Mixed >= 0 && o.Key == "" && !o.PlainPairs && s.rows.list[g.Mixed].role == property {
 		name := g.Columns[g.Mixed].Name
-		return fmt.Errorf("lines of one time differ in %q (%s), and would replace each other's values; give --device-column %s if those are devices, --pivot %s=VALUE if they are properties, --rename %s to leave the column out, or --pivot none to let the last line stand",
-			name, quotedList(g.Keys), shell.Word(name), shell.Word(name), shell.Word(name+"="))
+		return fmt.Errorf("lines of one time differ in %q (%s), and would replace each other's values; give %s if those are devices, --pivot %s=VALUE if they are properties, --rename %s to leave the column out, or --pivot none to let the last line stand",
+			name, quotedList(g.Keys), o.devicesIn(name), shell.Word(name), shell.Word(name+"="))
 	}
 	if g.Device == g.Key && o.Key == "" {
 		g.Device = -1
@@ -175,6 +176,18 @@ func (s *source) check() error {
 		return nil
 	}
 	return severalDevices(name, g.Devices[0], g.Devices[1])
+}
+
+// devicesIn is the flag for a column of devices, beside those that are given.
+func (o *Options) devicesIn(name string) string {
+	flag := "--device-column " + shell.Word(name)
+	switch {
+	case o.DeviceColumn != "":
+		return flag + " in place of --device-column " + shell.Word(o.DeviceColumn)
+	case o.Device != "":
+		return flag + " in place of --device"
+	}
+	return flag
 }
 
 func severalDevices(name, one, other string) error {

@@ -14,13 +14,14 @@ import (
 
 // Column is what an import found in one column, or under one key.
 type Column struct {
-	Name     string `json:"name"` // of the property
-	Numbers  int64  `json:"numbers"`
-	Booleans int64  `json:"booleans"`
-	Texts    int64  `json:"texts"`
-	Marked   int64  `json:"marked_numbers"`                  // of the texts: those that look like a number with marks or a unit that no option names
-	Mark     string `json:"marked_number_example,omitempty"` // the first of them
-	Advice   string `json:"-"`                               // the flags that make a number of it
+	Name      string `json:"name"` // of the property
+	Numbers   int64  `json:"numbers"`
+	Booleans  int64  `json:"booleans"`
+	Texts     int64  `json:"texts"`
+	Replacing int64  `json:"replacing,omitempty"`             // of all: those that replaced another value, of the store or of a line above
+	Marked    int64  `json:"marked_numbers"`                  // of the texts: those that look like a number with marks or a unit that no option names
+	Mark      string `json:"marked_number_example,omitempty"` // the first of them
+	Advice    string `json:"-"`                               // the flags that make a number of it
 
 	words []string // the first of the other texts
 }
@@ -118,13 +119,13 @@ func (k *tally) leaveOut(column, reason, example string) {
 	l.Count++
 }
 
-// Kinds writes the counts of a column, as "3 texts, 20 numbers".
+// Kinds writes the counts of a column, as "20 numbers, 3 texts, 2 in place of others".
 func (c *Column) Kinds() string {
 	var parts []string
 	for _, k := range []struct {
 		n         int64
 		one, many string
-	}{{c.Numbers, "number", "numbers"}, {c.Booleans, "boolean", "booleans"}, {c.Texts, "text", "texts"}} {
+	}{{c.Numbers, "number", "numbers"}, {c.Booleans, "boolean", "booleans"}, {c.Texts, "text", "texts"}, {c.Replacing, "in place of another", "in place of others"}} {
 		if k.n > 0 {
 			parts = append(parts, terminal.Plural(k.n, k.one, k.many))
 		}

@@ -127,7 +127,10 @@ func (r *Result) Config() map[string]any {
 			names["region"] = values.Get("region")
 		}
 	case "cosmos":
-		account, _, _ := strings.Cut(parts[0], ".")
+		account, domain, _ := strings.Cut(parts[0], ".")
+		if !strings.Contains("."+domain, ".documents.") { // as of an emulator
+			account = ""
+		}
 		cloud, names = "azure", map[string]string{"cosmos_account": account, "database": parts[1], "container": parts[2]}
 	case "firestore":
 		cloud, names = "gcp", map[string]string{"project": parts[0], "database": parts[1], "collection": parts[2]}

@@ -110,6 +110,8 @@ func TestConfig(t *testing.T) {
 	for _, c := range []struct{ store, want string }{
 		{"dynamodb://telemetry?region=eu-central-1&time_key=ts", `{"aws":{"region":"eu-central-1","table":"telemetry"},"layout":{"time_key":"ts"}}`},
 		{"dynamodb://arn:aws:dynamodb:eu-central-1:123456789012:table/telemetry", `{"aws":{"table":"arn:aws:dynamodb:eu-central-1:123456789012:table/telemetry"},"layout":{"time_key":"ts"}}`},
+		{"cosmos://127.0.0.1:8081/iot/messages", `{"azure":{"container":"messages","database":"iot"},"layout":{"time_key":"ts"}}`},
+		{"cosmos://localhost/iot/messages", `{"azure":{"container":"messages","database":"iot"},"layout":{"time_key":"ts"}}`},
 		{"cosmos://plant.documents.azure.com/iot/messages", `{"azure":{"container":"messages","cosmos_account":"plant","database":"iot"},"layout":{"time_key":"ts"}}`},
 		{"firestore://p/(default)/devices/{device}/telemetry?time_key=ts", `{"gcp":{"collection":"devices/{device}/telemetry","database":"(default)","project":"p"},"layout":{"time_key":"ts"}}`},
 	} {

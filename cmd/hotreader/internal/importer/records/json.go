@@ -232,12 +232,8 @@ type Field struct {
 // Fields calls each with the values of an object that Next returned. They are valid
 // until the next call of Next.
 func (j *JSON) Fields(object []byte, each func(Field) error) error {
-	for _, name := range j.shape.Inner {
-		inner, err := within(object, name)
-		if err != nil {
-			return err
-		}
-		object = inner
+	if object = Within(object, j.shape.Inner); object == nil {
+		return fmt.Errorf("it has no object %q, in which others have their values", strings.Join(j.shape.Inner, "."))
 	}
 	if j.shape.Typed {
 		plain, err := Untyped(object)
@@ -253,14 +249,19 @@ func (j *JSON) Fields(object []byte, each func(Field) error) error {
 	return j.text.End()
 }
 
-// within returns the object under a name.
-func within(object []byte, name string) ([]byte, error) {
-	for key, value := range jsontext.Members(object) {
-		if key == name && jsontext.KindOf(value) == jsontext.Object {
-			return value, nil
+// Within returns the object at the end of a path of names; nil if it is not there.
+func Within(object []byte, path []string) []byte {
+	for _, name := range path {
+		var found []byte
+		for key, value := range jsontext.Members(object) {
+			if key == name && jsontext.KindOf(value) == jsontext.Object {
+				found = value
+				break
+			}
 		}
+		object = found
 	}
-	return nil, fmt.Errorf("it has no object %q, in which others have their values", name)
+	return object
 }
 
 func (j *JSON) members(prefix []byte, each func(Field) error) error {

@@ -139,15 +139,14 @@ func (t *Table) record(line string) (Record, error) {
 			return Record{}, &BadRecord{Line: r.Line, Text: line, Err: errOpen}
 		}
 		more, err := t.in.next()
-		if err == nil && len(r.Text)+len(more) <= t.reach {
-			t.parts = append(t.parts, more)
-			r.Text += more
-			continue
-		}
 		if err == nil {
 			t.parts = append(t.parts, more)
 		} else if !errors.Is(err, io.EOF) {
 			return Record{}, err
+		}
+		if err == nil && len(r.Text)+len(more) <= t.reach {
+			r.Text += more
+			continue
 		}
 		t.Reread()
 		return Record{}, &BadRecord{Line: r.Line, Text: line, Err: errOpen}

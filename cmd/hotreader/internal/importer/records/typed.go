@@ -1,6 +1,7 @@
 package records
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,7 +17,7 @@ var types = []string{"S", "N", "BOOL", "NULL", "M", "L", "SS", "NS", "B", "BS"}
 func IsTyped(object []byte) bool {
 	typed := false
 	for _, value := range jsontext.Members(object) {
-		if typeOf(value) == "" {
+		if kind, _ := wrapped(value); !slices.Contains(types, kind) {
 			return false
 		}
 		typed = true
@@ -24,113 +25,91 @@ func IsTyped(object []byte) bool {
 	return typed
 }
 
-// typeOf returns the type with which a value is wrapped, "" if it is not.
-func typeOf(value []byte) (name string) {
-	if jsontext.KindOf(value) != jsontext.Object {
-		return ""
-	}
+// wrapped returns the type with which a value is wrapped, "" if it is not, and the value.
+func wrapped(value []byte) (kind string, inner []byte) {
 	n := 0
-	for key := range jsontext.Members(value) {
-		name = key
+	for name, of := range jsontext.Members(value) {
+		kind, inner = name, of
 		n++
 	}
-	if n != 1 || !slices.Contains(types, name) {
-		return ""
+	if n != 1 {
+		return "", nil
 	}
-	return name
+	return kind, inner
 }
 
 // Untyped returns an object without its values' types.
 func Untyped(object []byte) ([]byte, error) {
-	var s jsontext.Scanner
-	s.Reset(object)
-	return untypedMembers(nil, &s, 0)
-}
-
-func untypedMembers(dst []byte, s *jsontext.Scanner, depth int) ([]byte, error) {
-	if depth > 40 { // DynamoDB keeps 32 levels
-		return nil, errors.New("it is nested too deep")
-	}
-	if err := s.Token('{'); err != nil {
+	s := jsontext.Scanner{Data: object}
+	if err := cmp.Or(s.Skip(), s.End()); err != nil { // what follows passes over what is no JSON
 		return nil, err
 	}
-	dst = append(dst, '{')
-	for more := !s.Is('}'); more; {
-		name, err := s.Name()
-		if err != nil {
+	return untypedMembers(nil, object, 0)
+}
+
+func untypedMembers(dst, object []byte, depth int) (_ []byte, err error) {
+	switch {
+	case depth > 40: // DynamoDB keeps 32 levels
+		return nil, errors.New("it is nested too deep")
+	case jsontext.KindOf(object) != jsontext.Object:
+		return nil, errors.New("a map of DynamoDB's is no object")
+	}
+	between := byte('{')
+	for name, value := range jsontext.Members(object) {
+		dst = append(jsontext.AppendString(append(dst, between), name), ':')
+		if dst, err = untypedValue(dst, value, depth); err != nil {
 			return nil, err
 		}
-		dst = append(jsontext.AppendString(dst, name), ':')
-		if dst, err = untypedValue(dst, s, depth); err != nil {
-			return nil, err
-		}
-		if more = s.Is(','); more {
-			dst = append(dst, ',')
-		} else if err := s.Token('}'); err != nil {
-			return nil, err
-		}
+		between = ','
+	}
+	if between == '{' {
+		dst = append(dst, between)
 	}
 	return append(dst, '}'), nil
 }
 
-func untypedValue(dst []byte, s *jsontext.Scanner, depth int) ([]byte, error) {
-	if err := s.Token('{'); err != nil {
-		return nil, fmt.Errorf("a value is not wrapped with its type: %w", err)
-	}
-	kind, err := s.Name()
-	if err != nil {
-		return nil, err
-	}
-	switch string(kind) {
+func untypedValue(dst, value []byte, depth int) ([]byte, error) {
+	kind, inner := wrapped(value)
+	switch kind {
+	case "":
+		return nil, errors.New("a value is not wrapped with its type")
 	case "N":
-		dst, err = untypedNumber(dst, s)
+		return untypedNumber(dst, inner)
 	case "M":
-		dst, err = untypedMembers(dst, s, depth+1)
+		return untypedMembers(dst, inner, depth+1)
 	case "L":
-		dst, err = untypedList(dst, s, func(dst []byte) ([]byte, error) { return untypedValue(dst, s, depth+1) })
+		return untypedList(dst, inner, func(dst, value []byte) ([]byte, error) { return untypedValue(dst, value, depth+1) })
 	case "NS":
-		dst, err = untypedList(dst, s, func(dst []byte) ([]byte, error) { return untypedNumber(dst, s) })
+		return untypedList(dst, inner, untypedNumber)
 	case "NULL":
-		dst, err = append(dst, "null"...), s.Skip()
+		return append(dst, "null"...), nil
 	case "S", "BOOL", "SS", "B", "BS":
-		s.Space()
-		from := s.Pos
-		err = s.Skip()
-		dst = append(dst, s.Data[from:s.Pos]...)
-	default:
-		err = fmt.Errorf("the type %.20q is not one of DynamoDB's", kind)
+		return append(dst, inner...), nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return dst, s.Token('}')
+	return nil, fmt.Errorf("the type %.20q is not one of DynamoDB's", kind)
 }
 
-func untypedNumber(dst []byte, s *jsontext.Scanner) ([]byte, error) {
-	text, err := s.Text()
-	if err == nil && !hotreader.IsNumber(text) {
-		err = fmt.Errorf("%.40q is no number", text)
+func untypedNumber(dst, value []byte) ([]byte, error) {
+	digits := jsontext.Unquote(value)
+	if !hotreader.IsNumber([]byte(digits)) {
+		return nil, fmt.Errorf("%.40q is no number", digits)
 	}
-	return append(dst, text...), err
+	return append(dst, digits...), nil
 }
 
-func untypedList(dst []byte, s *jsontext.Scanner, element func([]byte) ([]byte, error)) (_ []byte, err error) {
-	if err := s.Token('['); err != nil {
-		return nil, err
+func untypedList(dst, list []byte, element func(dst, value []byte) ([]byte, error)) (_ []byte, err error) {
+	if jsontext.KindOf(list) != jsontext.Array {
+		return nil, errors.New("a list of DynamoDB's is no array")
 	}
-	dst = append(dst, '[')
-	for more := !s.Is(']'); more; {
-		if len(dst) > maxRecord {
-			return nil, errLong
-		}
-		if dst, err = element(dst); err != nil {
+	between := byte('[')
+	for value := range jsontext.Elements(list) {
+		if dst, err = element(append(dst, between), value); err != nil {
 			return nil, err
 		}
-		if more = s.Is(','); more {
-			dst = append(dst, ',')
-		} else if err := s.Token(']'); err != nil {
-			return nil, err
-		}
+		between = ','
+	}
+	if between == '[' {
+		dst = append(dst, between)
 	}
 	return append(dst, ']'), nil
 }

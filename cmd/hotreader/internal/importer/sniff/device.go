@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// What columns are called that name devices; that name properties; and that hold a
-// property's value.
+// What columns are called that name devices; that name properties; that hold a
+// property's value; and that hold a state.
 var (
 	deviceNames = []string{"device", "deviceid", "iotdeviceid", "devid", "deveui", "deveuihex", "devicename", "deviceuid", "deviceuuid", "enddeviceid", "sensorid", "sensorname", "station",
 		"stationid", "stationname", "machine", "machineid", "asset", "assetid", "thing", "thingname", "thingid", "node", "nodeid", "nodename", "container", "containerid", "containername", "mac", "macaddress", "serial",
@@ -17,6 +17,7 @@ var (
 	keyNames = []string{"sensor", "metric", "metricname", "measurement", "measure", "variable", "variablename", "parameter", "param", "channel", "tag", "tagname", "name", "property", "propertyname", "field", "key", "signal", "item",
 		"entityid", "point", "pointname", "attribute", "quantity", "datapoint", "register", "obis", "obiscode", "type", "sensorname", "sensorid", "series"}
 	valueNames = []string{"value", "val", "reading", "readings", "state", "wert", "messwert", "result", "v", "measured", "measuredvalue", "valeur", "valor", "waarde", "numericvalue", "doublevalue"}
+	stateNames = []string{"state", "status", "mode", "quality", "alarm", "event", "zustand", "betriebsart", "modus", "qualität", "meldung"}
 )
 
 // called reports whether a column is called one of names, whatever separates its words.
@@ -76,7 +77,7 @@ func (g *Guess) findPairs() {
 		if len(found) < 2 || !c.Texts && !called(c.Name, []string{"sensor", "channel", "sensorid", "register"}) {
 			continue
 		}
-		lost := g.lost(i)
+		lost := g.lost(i, g.Device)
 		if called(c.Name, []string{"entityid"}) { // Home Assistant's, to whose InfluxDB a unit is the _measurement
 			lost = -1
 		}
@@ -86,14 +87,17 @@ func (g *Guess) findPairs() {
 	}
 }
 
-// lost counts records that have the time, the device and the property of another one.
-func (g *Guess) lost(key int) (n int) {
+// lost counts records that have the time of another one, and its cells in columns.
+func (g *Guess) lost(columns ...int) (n int) {
 	seen := map[string]bool{}
 	for row := range g.rows() {
-		is := g.TimeText(row) + "\x00" + g.Columns[key].Cells[row]
-		if g.Device >= 0 && g.Device != key {
-			is += "\x00" + g.Columns[g.Device].Cells[row]
+		parts := []string{g.TimeText(row)}
+		for _, i := range columns {
+			if i >= 0 {
+				parts = append(parts, g.Columns[i].Cells[row])
+			}
 		}
+		is := strings.Join(parts, "\x00")
 		if seen[is] {
 			n++
 		}
@@ -126,26 +130,30 @@ func (g *Guess) Swapped(key, value int) bool {
 		!slices.ContainsFunc(names, func(s string) bool { return !IsNumber(s) })
 }
 
-// findMixed finds a column of texts in which lines of one time differ, where they have
-// other values in common: those would replace each other.
-func (g *Guess) findMixed() {
-	if g.Key >= 0 || g.Device >= 0 && len(g.Devices) > 1 {
+// FindMixed finds a column in which lines of one time, and of one device of that column,
+// differ, where they have other values in common: those would replace each other. It is
+// one of texts, or beside a column of devices that which seems to name them; of several,
+// the one with which the fewest values would.
+func (g *Guess) FindMixed(device int) {
+	several := g.Device >= 0 && len(g.Devices) > 1
+	if g.Key >= 0 || several == (device < 0) || several && device == g.Device {
 		return
 	}
+	fewest := math.MaxInt
 	for i := range g.Columns {
 		c := &g.Columns[i]
-		if !c.Texts || slices.Contains(g.Time, i) {
+		if slices.Contains(g.Time, i) || !several && !c.Texts || several && i != g.Device {
 			continue
 		}
 		pairs := 0
 		for row := 1; row < g.rows(); row++ {
-			if c.Cells[row] != "" && c.Cells[row-1] != "" && c.Cells[row] != c.Cells[row-1] && g.TimeText(row) == g.TimeText(row-1) && g.overlap(row, i) {
+			same := g.TimeText(row) == g.TimeText(row-1) && (device < 0 || g.Columns[device].Cells[row] == g.Columns[device].Cells[row-1])
+			if same && c.Cells[row] != "" && c.Cells[row-1] != "" && c.Cells[row] != c.Cells[row-1] && g.overlap(row, i) {
 				pairs++
 			}
 		}
-		if pairs > 0 && 4*pairs >= g.rows()-1 {
-			g.Mixed, g.Keys = i, different(c.Cells)
-			return
+		if lost := g.lost(i, device); pairs > 0 && 4*pairs >= g.rows()-1 && lost < fewest {
+			g.Mixed, g.Keys, fewest = i, different(c.Cells), lost
 		}
 	}
 }
@@ -162,7 +170,8 @@ func (g *Guess) overlap(row, but int) bool {
 }
 
 // Alternates returns the texts between which a column changes from line to line, if
-// they are few, as names of devices are; else nil. A state stays for some lines.
+// they are few, as names of devices are; else nil. A state stays for some lines, or is
+// called so.
 func (g *Guess) Alternates(i int) []string {
 	cells := g.Columns[i].Cells
 	changes, numbers := 0, false
@@ -173,7 +182,7 @@ func (g *Guess) Alternates(i int) []string {
 		numbers = numbers || g.overlap(row, i)
 	}
 	found := different(cells)
-	if !g.Columns[i].Texts || !numbers || slices.Contains(cells, "") || 2*changes < len(cells) || len(found) < 2 || 4*len(found) > len(cells) {
+	if !g.Columns[i].Texts || called(g.Columns[i].Name, stateNames) || !numbers || slices.Contains(cells, "") || 2*changes < len(cells) || len(found) < 2 || 4*len(found) > len(cells) {
 		return nil
 	}
 	return found

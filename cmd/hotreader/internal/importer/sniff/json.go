@@ -26,18 +26,11 @@ func (g *Guess) lookJSON(head []byte, given Options) error {
 // shapeOf finds out where the records are.
 func shapeOf(head []byte) (s records.Shape) {
 	text := bytes.TrimLeft(head, " \t\r\n\x1e")
-	first, rest, _ := bytes.Cut(text, []byte("\n"))
-	first = bytes.TrimSpace(first)
 	if bytes.HasPrefix(text, []byte("{")) {
 		s.Path = arrayIn(text, nil)
-		if s.Path == nil && bytes.HasSuffix(first, []byte("}")) && whole(first) {
-			s.Lines = true
-		}
-		// A first line that is cut, in a file of lines.
-		next := bytes.TrimSpace(rest)
-		if line, _, _ := bytes.Cut(next, []byte("\n")); !s.Lines && s.Path == nil && bytes.HasPrefix(next, []byte("{")) && whole(bytes.TrimSpace(line)) {
-			s.Lines = true
-		}
+		first, rest, _ := bytes.Cut(text, []byte("\n"))
+		second, _, _ := bytes.Cut(bytes.TrimSpace(rest), []byte("\n"))
+		s.Lines = s.Path == nil && (whole(first) || whole(second)) // the first one may be cut
 	}
 	one := s
 	one.Lines = false // the first object, wherever it is
@@ -46,7 +39,7 @@ func shapeOf(head []byte) (s records.Shape) {
 		return s
 	}
 	for _, inner := range [][]string{{"Item"}, {"dynamodb", "NewImage"}, {"NewImage"}} {
-		if inside := within(object, inner); inside != nil && records.IsTyped(inside) {
+		if inside := records.Within(object, inner); inside != nil && records.IsTyped(inside) {
 			s.Inner, object = inner, inside
 			break
 		}
@@ -55,25 +48,10 @@ func shapeOf(head []byte) (s records.Shape) {
 	return s
 }
 
-// whole reports whether text is one JSON value.
+// whole reports whether text is one object.
 func whole(text []byte) bool {
 	s := jsontext.Scanner{Data: text}
-	return s.Skip() == nil && s.End() == nil
-}
-
-func within(object []byte, path []string) []byte {
-	for _, name := range path {
-		var found []byte
-		for key, value := range jsontext.Members(object) {
-			if key == name && jsontext.KindOf(value) == jsontext.Object {
-				found = value
-			}
-		}
-		if object = found; found == nil {
-			return nil
-		}
-	}
-	return object
+	return s.Skip() == nil && s.End() == nil && jsontext.KindOf(bytes.TrimSpace(text)) == jsontext.Object
 }
 
 // wrappers are what arrays of records are called.
@@ -99,7 +77,7 @@ func arrayIn(text []byte, path []string) []string {
 		rest := text[s.Pos:]
 		here := append(slices.Clone(path), name)
 		switch kind := jsontext.KindOf(rest); {
-		case kind == jsontext.Array && found == nil && (hasTime(rest) || slices.Contains(wrappers, strings.ToLower(name)) && (isObjects(rest) || isEmpty(rest))):
+		case kind == jsontext.Array && found == nil && (hasTime(rest) || slices.Contains(wrappers, strings.ToLower(name)) && (begins(rest, '{') || begins(rest, ']'))):
 			found = here
 		case kind == jsontext.Object && found == nil:
 			found = arrayIn(rest, here)
@@ -116,25 +94,15 @@ func arrayIn(text []byte, path []string) []string {
 	return found
 }
 
-func isObjects(array []byte) bool {
+// begins reports whether an array begins with an object, or has the end next.
+func begins(array []byte, with byte) bool {
 	s := jsontext.Scanner{Data: array}
-	return s.Is('[') && s.Is('{')
-}
-
-func isEmpty(array []byte) bool {
-	s := jsontext.Scanner{Data: array}
-	return s.Is('[') && s.Is(']')
+	return s.Is('[') && s.Is(with)
 }
 
 // hasTime reports whether an array's first object has a key that is called a time.
 func hasTime(array []byte) bool {
-	if !isObjects(array) {
-		return false
-	}
-	s := jsontext.Scanner{Data: array}
-	_ = s.Is('[') // isObjects has seen it
-	s.Space()
-	for key, value := range jsontext.Members(array[s.Pos:]) {
+	for key, value := range jsontext.Members(bytes.TrimPrefix(bytes.TrimSpace(array), []byte("["))) {
 		if timetext.Named(key) > 0 && jsontext.KindOf(value) != jsontext.Array {
 			return true
 		}

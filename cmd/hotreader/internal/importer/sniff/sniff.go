@@ -51,7 +51,7 @@ type Guess struct {
 	DataLine   int    // 0 = there is no line of data
 	Comment    string // "" = #, where a line has no time
 	Style      cell.Style
-	Unsure     bool // a point may stand between thousands: of a table with semicolons, which people write whose decimal mark is a comma
+	Unsure     bool // a point may stand between thousands: of a table with semicolons or dates with points, which people write whose decimal mark is a comma
 
 	Columns []Column // of JSON: those of the first records
 	Time    []int    // those of Columns whose texts, joined by blanks, are the time
@@ -143,7 +143,6 @@ func (g *Guess) finish(given Options, line int) error {
 	g.findOrder()
 	g.findDevice()
 	g.findPairs()
-	g.findMixed()
 	return g.checkDates(given, line)
 }
 
@@ -162,7 +161,8 @@ func (g *Guess) findMarks() {
 			g.Columns[i].Unsure = c.Unsure
 		}
 	}
-	g.Unsure = g.Delimiter == ';' && g.Style.Thousands == 0 && c.Open()
+	german := g.Delimiter == ';' || g.rows() > 0 && strings.Count(g.TimeText(0), ".") > 1 // 31.12.2026
+	g.Unsure = german && g.Style.Thousands == 0 && c.Open()
 	decimal, thousands := c.Marks()
 	if given := g.Style.Thousands; given == 0 || given == thousands {
 		g.Style.Thousands = thousands

@@ -118,10 +118,11 @@ func (g *Guess) withClock(c candidate, given Options) candidate {
 	}
 	best := -1
 	for i := range g.Columns {
-		texts := g.texts([]int{i})
+		texts, name := g.texts([]int{i}), strings.ToLower(g.Columns[i].Name)
+		digits := timetext.Named(name) == 0 || strings.HasPrefix(name, "time") || strings.HasPrefix(name, "uhr") // 0600 is 06:00
 		clocks := 0
 		for _, text := range texts {
-			if timetext.IsClock(text) || len(text) == 4 && timetext.Named(g.Columns[i].Name) == 0 && timetext.IsClock(text[:2]+":"+text[2:]) || len(text) == 4 && strings.HasPrefix(strings.ToLower(g.Columns[i].Name), "time") && timetext.IsClock(text[:2]+":"+text[2:]) {
+			if timetext.IsClock(text) || len(text) == 4 && digits && timetext.IsClock(text[:2]+":"+text[2:]) {
 				clocks++
 			}
 		}
@@ -144,15 +145,13 @@ func (g *Guess) withClock(c candidate, given Options) candidate {
 }
 
 // withFractions adds to a column of a spreadsheet's whole days that which is called a
-// time and has fractions of days alone.
+// time and has fractions of days alone, and the other way round.
 func (g *Guess) withFractions(columns []int) []int {
-	if len(columns) > 1 || slices.ContainsFunc(g.texts(columns), func(s string) bool { return strings.ContainsAny(s, ".,") }) {
-		return columns
-	}
 	for i := range g.Columns {
-		both := []int{columns[0], i}
-		if i != columns[0] && timetext.Named(g.Columns[i].Name) > 0 && timetext.Serials(g.texts(both)).Matched == g.rows() {
-			return both
+		for _, both := range [][]int{{columns[0], i}, {i, columns[0]}} {
+			if len(columns) == 1 && i != columns[0] && timetext.Named(g.Columns[both[1]].Name) > 0 && timetext.Serials(g.texts(both)).Matched == g.rows() {
+				return both
+			}
 		}
 	}
 	return columns
@@ -343,12 +342,13 @@ func (g *Guess) unreadable(columns []int, given Options, line int) error {
 	if g.DataLine > 0 {
 		line = g.DataLine
 	}
+	both := g.withFractions(columns)
 	switch {
-	case given.TimeFormat != nil:
+	case given.TimeFormat != nil && len(both) == len(columns):
 		return fail(line, "%s in %q is not a time of the format %s; change --time-format, or --time if another column holds the time", quoted(texts), name, given.TimeFormat.Name)
-	case 2*timetext.Serials(texts).Matched > len(texts):
+	case 2*timetext.Serials(texts).Matched > len(texts) || len(both) > len(columns):
 		var names []string
-		for _, i := range g.withFractions(columns) {
+		for _, i := range both {
 			names = append(names, g.Columns[i].Name)
 		}
 		return fail(line, "%s in %q may be a spreadsheet's count of days; give --time %s --time-format excel", quoted(texts), name, shell.Word(strings.Join(names, "+")))

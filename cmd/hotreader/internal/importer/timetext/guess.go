@@ -159,12 +159,12 @@ func Named(name string) int {
 			return i + 1
 		}
 	}
-	for _, begin := range []string{"time", "date", "zeit", "datum", "fecha", "data/ora", "tijd", "heure", "horodat", "tidpunkt"} {
+	for _, begin := range []string{"time", "date", "zeit", "datum", "uhr", "fecha", "data/ora", "tijd", "heure", "horodat", "tidpunkt"} {
 		if strings.HasPrefix(name, begin) {
 			return 4
 		}
 	}
-	if slices.Contains([]string{"t", "at", "when", "epoch", "eventtime", "enqueuedtime", "zeitstempel", "zeitpunkt", "messzeitpunkt", "last_changed", "last_updated", "received_at", "recorded_at", "created_at", "measured_at", "observed_at", "unix", "unixtime", "uhrzeit", "day"}, name) {
+	if slices.Contains([]string{"t", "at", "when", "epoch", "eventtime", "enqueuedtime", "zeitstempel", "zeitpunkt", "messzeitpunkt", "last_changed", "last_updated", "received_at", "recorded_at", "created_at", "measured_at", "observed_at", "unix", "unixtime", "day"}, name) {
 		return 5
 	}
 	if strings.HasSuffix(name, "time") || strings.HasSuffix(name, "timestamp") || strings.HasSuffix(name, "_at") || strings.HasSuffix(name, "date") || strings.HasSuffix(name, "_ts") {

@@ -30,6 +30,9 @@ func parseSerial(text string) (time.Time, bool) {
 		if err != nil || !(share >= 0 && share < 1) {
 			return time.Time{}, false
 		}
+		if whole, zeros, _ := strings.Cut(day, "."); strings.Trim(zeros, "0") == "" {
+			day = whole
+		}
 		text = day + strings.TrimPrefix(strconv.FormatFloat(share, 'f', -1, 64), "0")
 	}
 	whole, fraction, _ := strings.Cut(text, ".")
