@@ -510,7 +510,7 @@ func TestFunctionsTimeIsUp(t *testing.T) {
 			}
 			return stalls(middle)
 		})
-		inTwoPages(t, functions(remoteAt(t, g.url))["history"], event(), 3*time.Second, &healthy, all)
+		inTwoPages(t, functions(remoteAt(t, g.url))["history"], event(), 6*time.Second, &healthy, all)
 	})
 	for name, f := range map[string]fault{"before the head": stalls(start), "bytes one by one, too slowly": drips(100, 50*time.Millisecond)} {
 		for function := range functions(nil) {

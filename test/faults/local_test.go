@@ -373,7 +373,7 @@ func TestLocalTimeIsUp(t *testing.T) {
 			var healthy atomic.Bool
 			url, _ := silent(t, store, false, func() bool { return !healthy.Load() })
 			all, _ := points(t, want["history"])
-			inTwoPages(t, functions(at(t, url))["history"], localEvent(), 8*time.Second, &healthy, all)
+			inTwoPages(t, functions(at(t, url))["history"], localEvent(), 15*time.Second, &healthy, all)
 		})
 	}
 }
