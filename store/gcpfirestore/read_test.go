@@ -439,17 +439,16 @@ func TestLooksAreBounded(t *testing.T) {
 		name  string
 		value any // of each of 20 documents
 		want  int
-		says  string
 	}{
-		{"short ones", 1, 20, ""},
-		{"long ones", strings.Repeat("x", 1<<20), 8, ""},
-		{"the longest message", many(1<<20, nil), 2, ""},
-		{"maps", many(10_000, map[string]any{}), 3, ""},
+		{"short ones", 1, 20},
+		{"long ones", strings.Repeat("x", 1<<20), 8},
+		{"the longest message", many(1<<20, nil), 2},
+		{"maps", many(10_000, map[string]any{}), 3},
 	} {
 		f := newFake(t, docs(slices.Repeat([]*pb.Document{n(second(0), c.value)}, 20)...))
 		s := f.store(Options{})
 		items, err := s.items(t.Context(), s.search("d", nil), 20)
-		if len(items) != c.want || (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+		if len(items) != c.want || err != nil {
 			t.Errorf("%s: %d documents, %v; want %d", c.name, len(items), err, c.want)
 		}
 	}
