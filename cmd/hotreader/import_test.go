@@ -220,6 +220,16 @@ func TestRejectedLines(t *testing.T) {
 	if result, talk, code := runImport(t, "bolt:s.db", []string{"--device", "d", "mended.csv"}); code != 0 || result.Stored != 2 {
 		t.Errorf("exit code %d, %+v: %s", code, result, talk)
 	}
+	// Without its time of day, a date is no midnight.
+	if err := os.WriteFile("g.csv", []byte("Date,Time,v\n2026-01-01,12:00:00,1\n2026-01-02,,2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, more := range [][]string{nil, {"--time", "Date+Time", "--time-format", "iso8601"}} {
+		result, talk, _ := runImport(t, "mem:", append([]string{"--device", "d", "--bad-lines", "skip", "g.csv"}, more...))
+		if result.Stored != 1 || result.BadLines != 1 {
+			t.Errorf("%q: %+v: %s", more, result, talk)
+		}
+	}
 	// A file that is there is never overwritten.
 	if result, _, _ := runImport(t, "bolt:t.db", []string{"--device", "d", "--bad-lines", "skip", "f.csv"}); result.Rejected[0] != "f.csv.rejected.2" {
 		t.Errorf("the lines are in %s", result.Rejected)

@@ -339,6 +339,13 @@ func TestDatedPartitions(t *testing.T) {
 	q.Limit, q.Order = 2, hotreader.Descending
 	cloud.WantRows(t, s, q, "06:00:00 1", "06:00:00 2")
 	cloud.WantRows(t, s, hotreader.Query{Device: "d", Properties: []string{"n"}, Last: true}, "06:00:00 1")
+	for _, order := range []hotreader.Order{hotreader.Ascending, hotreader.Descending} { // nobody asks for three million days
+		stats := new(hotreader.Stats)
+		rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: "d", Properties: []string{"n"}, Start: q.Start, End: layout.Latest, Order: order})
+		if w := stats.Warnings(); err != nil || len(rows) != 3 || len(w) != 1 || w[0].Reason != hotreader.LookBackEnded || !strings.Contains(w[0].Detail, "after that of "+day(-1)) {
+			t.Errorf("an end that is far: %q, %v, %v", rows, err, w)
+		}
+	}
 	stats := new(hotreader.Stats)
 	rows, err := cloud.Rows(hotreader.WithStats(t.Context(), stats), s, hotreader.Query{Device: "d", Properties: []string{"m"}, Last: true})
 	if w := stats.Warnings(); err != nil || len(rows) > 0 || len(w) == 0 || w[0].Reason != hotreader.LookBackEnded || !strings.HasPrefix(w[0].Detail, fmt.Sprintf("400 empty partitions in a row were looked into, from d#%s back to d#%s, and nothing older was read", day(4), day(403))) {

@@ -104,10 +104,14 @@ func (s *Store) items(ctx context.Context, q query, n int) (items []layout.Item,
 				if err == nil && len(items) == n {
 					err = fmt.Errorf("more documents came than the %d asked for", n)
 				}
-				if err != nil {
+				switch {
+				case err == nil:
+					items = append(items, it)
+				case errors.Is(err, errMaps):
+					nested = 0 // it is passed over, and none of them kept
+				default:
 					return &failure.Damaged{Err: err}
 				}
-				items = append(items, it)
 				if left -= len(w.bytes) + nested*mapBytes; left < 0 {
 					return io.EOF
 				}
@@ -137,10 +141,10 @@ func itemOf(m []byte) (it layout.Item, nested int, err error) {
 
 const (
 	maxDepth = 100     // of Values that lie within each other; Firestore allows 20
-	maxMaps  = 1 << 17 // of a document: in 1 MiB there are fewer that are not empty
+	maxMaps  = 1 << 17 // of a document, or of a value, that is decoded; in 1 MiB there are fewer that are not empty
 )
 
-var errMaps = fmt.Errorf("it has more than %d maps, which no document has", maxMaps)
+var errMaps = errors.New("it has too many maps to be decoded")
 
 // values decodes the Values of a document. Its maps count, for some bytes make one that takes
 // hundreds.
@@ -233,9 +237,13 @@ func (v *values) list(m []byte, depth int) (any, error) {
 	return all, nil
 }
 
-// jsonOf returns a list or a map as JSON, nil if it holds what JSON cannot.
+// jsonOf returns a list or a map as JSON, nil if it holds what JSON cannot, or too many
+// maps.
 func jsonOf(m []byte) ([]byte, error) {
 	v, err := new(values).anything(m, 0)
+	if errors.Is(err, errMaps) {
+		return nil, nil
+	}
 	if err != nil || !plain(v) {
 		return nil, err
 	}

@@ -198,6 +198,12 @@ func (s *Scanner) partitions(ctx context.Context, q *hotreader.Query, r *reading
 	at, until := q.Start, q.End
 	if until.IsZero() {
 		until = time.Now().Add(24 * time.Hour)
+	} else if until.After(time.Now().AddDate(1, 0, 0)) { // as a default end is: its partitions are many, and empty
+		if until = time.Now().Add(24 * time.Hour).UTC(); until.Before(q.Start) {
+			until = q.Start
+		}
+		hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.LookBackEnded,
+			Detail: fmt.Sprintf("the end is more than a year ahead, so partitions after that of %s were not looked into; for what has a time after it, give an end within a year from now", until.Format(time.DateOnly))})
 	}
 	if q.Backward() {
 		at = until

@@ -153,6 +153,9 @@ func (r *rows) time() (at time.Time, wall bool, err error) {
 	if text == "" {
 		return at, false, errTime{errors.New("it has no time")}
 	}
+	if i := slices.Index(r.parts, ""); i >= 0 { // a date alone would be midnight
+		return at, false, errTime{fmt.Errorf("its time has no %q", r.guess.Columns[r.guess.Time[i]].Name)}
+	}
 	reading, ok := r.guess.Format.Parse(text)
 	if !ok {
 		return at, false, errTime{fmt.Errorf("%.50q is not a time as the others are (%s)", text, r.guess.Format.Hint())}

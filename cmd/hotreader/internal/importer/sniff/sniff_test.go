@@ -136,12 +136,13 @@ func TestWhatIsToldStands(t *testing.T) {
 // Each message names the flag that helps.
 func TestAdvice(t *testing.T) {
 	for head, want := range map[string]string{
-		"":                                     "0: the file is empty",
-		"2026-01-01,1\n2026-01-02,2\n":         "1: this is data, and no line before it names the columns; give --header-line 0",
-		"a,b\n1,2\n":                           "1: no column holds a time that is known; there are \"a\", \"b\"; name the one that does with --time",
-		"time,a\n46023.5,1\n":                  "2: \"46023.5\" in \"time\" may be a spreadsheet's count of days; give --time time --time-format excel",
-		"time,a\nsoon,1\n":                     "2: \"soon\" in \"time\" is not a time that is known; give --time-format",
-		"time,a\n01/02/2026,1\n02/02/2026,2\n": "1: in \"time\", \"01/02/2026\" may begin with the day or with the month; give --time-format",
+		"":                                        "0: the file is empty",
+		"2026-01-01,1\n2026-01-02,2\n":            "1: this is data, and no line before it names the columns; give --header-line 0",
+		"a,b\n1,2\n":                              "1: no column holds a time that is known; there are \"a\", \"b\"; name the one that does with --time",
+		"time,a\n46023.5,1\n":                     "2: \"46023.5\" in \"time\" may be a spreadsheet's count of days; give --time time --time-format excel",
+		"time,a\nsoon,1\n":                        "2: \"soon\" in \"time\" is not a time that is known; give --time-format",
+		"time,a\n26-01-02 00:00:00,1\n":           "1: in \"time\", \"26-01-02 00:00:00\" may begin with the day or with the year; give --time-format '%d-%m-%y %H:%M:%S' for the day, or '%y-%m-%d %H:%M:%S'",
+		"time,a\n01/02/2026,1\n02/02/2026,2\n":    "1: in \"time\", \"01/02/2026\" may begin with the day or with the month; give --time-format",
 		"time,timestamp\n2026-01-01,2026-01-02\n": "1: both \"timestamp\" and \"time\" are there, and either may hold the time; give --time timestamp or --time time",
 		`{"h":{"time":["2026-01-01"],"t":[1]}}`:   `1: "h.time" holds an array, but import reads an object for each time; make those first: jq -c '.h as $all | $all.time | keys[]`,
 		`{"time":["2026-01-01"],"t":[1]}`:         `1: "time" holds an array, but import reads an object for each time; make those first: jq -c '. as $all | $all.time | keys[]`,

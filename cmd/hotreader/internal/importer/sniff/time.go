@@ -240,6 +240,9 @@ func (g *Guess) useTime(c candidate, line int) error {
 		if halfDay.MatchString(texts[0]) {
 			clock = "%I:%M:%S %p"
 		}
+		if short := c.guess.Other.Name; short == "%y-%m-%d" {
+			return fail(line, "in %q, %s may begin with the day or with the year; give --time-format '%s %[5]s' for the day, or '%[4]s %[5]s'", name, quoted(texts), "%d-%m-%y", short, clock)
+		}
 		return fail(line, "in %q, %s may begin with the day or with the month; give --time-format '%%d/%%m/%%Y %[3]s' for the day, or '%%m/%%d/%%Y %[3]s'", name, quoted(texts), clock)
 	}
 	g.Time, g.Format = c.columns, c.guess.Format

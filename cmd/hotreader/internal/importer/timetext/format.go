@@ -58,6 +58,9 @@ var (
 	dayFirst   = Format{Name: "%d/%m/%Y %H:%M:%S", order: dmy}
 	monthFirst = Format{Name: "%m/%d/%Y %H:%M:%S", order: mdy}
 
+	// shortYearFirst is asked for, and never read.
+	shortYearFirst = Format{Name: "%y-%m-%d", order: ymd}
+
 	epochs = []Format{counting(layout.EpochSecs), counting(layout.EpochMillis), counting(layout.EpochMicros), counting(layout.EpochNanos)}
 	serial = Format{Name: Excel, kind: excel}
 )

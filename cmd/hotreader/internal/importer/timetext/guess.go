@@ -13,8 +13,8 @@ type Guess struct {
 	Dates   int  // of these: without a time of day
 	Words   bool // a time is more than digits, so it is hardly anything else
 
-	// Other is the format that reads them as well, and otherwise: day and month
-	// are ambiguous.
+	// Other is the format that reads them as well, and otherwise: day and month, or
+	// day and year, are ambiguous.
 	Other *Format
 }
 
@@ -32,6 +32,9 @@ func Calendar(samples []string, hint string) Guess {
 	case d.Matched == m.Matched && d.Matched > 0:
 		return undecided(d, m, samples, hint)
 	case d.Matched > m.Matched:
+		if yearMayLead(samples) && !strings.Contains(strings.ToLower(hint), "dd") {
+			d.Other = &shortYearFirst
+		}
 		return *d
 	}
 	return *m
@@ -56,6 +59,22 @@ func undecided(d, m *Guess, samples []string, hint string) Guess {
 		}
 	}
 	return *d
+}
+
+var shortDate = regexp.MustCompile(`^(\d\d)[-/](\d\d)[-/](\d\d)\b`)
+
+// yearMayLead reports whether the first number of all samples may be the year as the last
+// one may: it is not what goes on from day to day.
+func yearMayLead(samples []string) bool {
+	first, last := map[string]bool{}, map[string]bool{}
+	for _, s := range samples {
+		d := shortDate.FindStringSubmatch(s)
+		if d == nil || number(d[2]) > 12 || number(d[3]) < 1 || number(d[3]) > 31 {
+			return false
+		}
+		first[d[1]], last[d[3]] = true, true
+	}
+	return len(first) <= len(last)
 }
 
 // In a date with points the day comes first.

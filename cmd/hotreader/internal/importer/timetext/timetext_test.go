@@ -185,6 +185,10 @@ func TestDayAndMonth(t *testing.T) {
 		{"01/02/2026", "dd/mm/yyyy", "day, month, year", false},
 		{"01.02.2026", "", "day, month, year", false},
 		{"01-02-2026", "", "day, month, year", true},
+		{"26-01-02 10:00|26-01-03 10:00", "", "day, month, year", true}, // or year, month, day
+		{"26-01-02", "dd-mm-yy", "day, month, year", false},
+		{"26/01/32|26/02/32", "", "day, month, year", false}, // no month has 32 days
+		{"26-01-02|27-01-02", "", "day, month, year", false}, // the first goes on
 		{"2026-01-02", "", "iso8601", false},
 		{"02-Jan-2026", "", "iso8601", false},
 	} {
