@@ -42,6 +42,7 @@ type Report struct {
 type Property struct {
 	Name    string   `json:"name"`
 	Kinds   []string `json:"kinds"` // number, text, boolean, list, object, timestamp
+	Type    string   `json:"type"`  // what all of its values fit, as init takes it
 	Items   int      `json:"items"` // how many have it
 	Example string   `json:"example"`
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -189,6 +190,7 @@ func (g *guess) list(name string, values []any) {
 		return
 	}
 	slices.Sort(p.Kinds)
+	p.Type = typeOf(values)
 	p.Example = example(values[newest])
 	for _, v := range values {
 		if k, ok := v.(Kind); ok {
@@ -202,6 +204,44 @@ func (g *guess) list(name string, values []any) {
 		return
 	}
 	g.Properties = append(g.Properties, p)
+}
+
+// typeOf returns the narrowest type that all values fit.
+func typeOf(values []any) string {
+	types := []string{"boolean", "integer", "long", "double", "string"}
+	fits := func(v any) []string {
+		switch v := v.(type) {
+		case nil:
+			return types
+		case bool:
+			return []string{"boolean", "string"}
+		case json.Number:
+			n, err := strconv.ParseInt(v.String(), 10, 64)
+			switch {
+			case err != nil:
+				return types[3:]
+			case n != int64(int32(n)): // #nosec G115 -- it is what is asked
+				return types[2:]
+			}
+			return types[1:]
+		case string:
+			if hotreader.IsNumber([]byte(v)) {
+				return types[3:]
+			}
+		}
+		return types[4:]
+	}
+	left := types
+	for _, v := range values {
+		if v != absent {
+			of := fits(v)
+			left = slices.DeleteFunc(slices.Clone(left), func(t string) bool { return !slices.Contains(of, t) })
+		}
+	}
+	if len(left) == len(types) { // nothing but null
+		return "string"
+	}
+	return left[0]
 }
 
 // encoded reports texts that hold what would be properties.

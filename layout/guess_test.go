@@ -375,3 +375,26 @@ func TestGuessOfAnything(t *testing.T) {
 		}
 	})
 }
+
+// A property's type is one that all its values fit.
+func TestGuessTypes(t *testing.T) {
+	for text, want := range map[string]string{
+		`[true,false]`: "boolean", `[1,2]`: "integer", `[1,3000000000]`: "long", `[1,0.5]`: "double", `[1,1e3]`: "double",
+		`["1.013","21"]`: "double", `["21.5","ok"]`: "string", `[1,"ok"]`: "string", `[1,true]`: "string", `[null,null]`: "string", `[null,1]`: "integer", `[[1],[2]]`: "string",
+	} {
+		var values []any
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		if err := d.Decode(&values); err != nil {
+			t.Fatal(err)
+		}
+		var items []layout.Item
+		for i, v := range values {
+			items = append(items, layout.Item{Fields: map[string]any{"pk": "pump-7", "sk": fmt.Sprintf("2020-03-02T06:00:0%dZ", i), "a": v}})
+		}
+		_, r := layout.Guess(items, layout.Schema{Cloud: layout.DynamoDB, Keys: []layout.Key{{Partition: "pk", Sort: "sk"}}})
+		if len(r.Properties) != 1 || r.Properties[0].Type != want {
+			t.Errorf("%s: %+v, want %s", text, r.Properties, want)
+		}
+	}
+}

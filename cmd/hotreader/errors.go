@@ -253,6 +253,9 @@ func commandsOnly(cmd *cobra.Command, args []string) error {
 // noArgs rejects arguments, with the likeliest mistake in mind.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
+		if cmd.Flag("store") != nil && strings.Contains(args[0], "://") {
+			return usagef("%s: unexpected argument %q; a store URL needs --store before it", cmd.Name(), args[0])
+		}
 		return usagef("%s: unexpected argument %q; %s takes flags only, see: %s --help", cmd.Name(), args[0], cmd.Name(), cmd.CommandPath())
 	}
 	return nil

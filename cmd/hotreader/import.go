@@ -415,11 +415,11 @@ func (a *app) sayWarnings(r *importer.Result) {
 			if marked++; marked > shown {
 				continue
 			}
-			what := "marks"
+			what := ""
 			if strings.HasPrefix(c.Advice, "--unit") {
-				what = "a unit"
+				what = " with a unit"
 			}
-			a.note("%s %s: %s a number with %s (\"%s\"), stored as text; for numbers give %s",
+			a.note("%s %s: %s a number%s (\"%s\"), stored as text; for numbers give %s",
 				a.talk.Bad("warning:"), terminal.Printable(c.Name), terminal.Plural(c.Marked, "text looks like", "texts look like"), what, terminal.Printable(c.Mark), terminal.Printable(c.Advice))
 		} else if flag := c.Missing(); flag != "" {
 			if among[flag] == nil {

@@ -14,13 +14,14 @@ import (
 	"hotreader/cmd/hotreader/internal/inspector"
 	"hotreader/cmd/hotreader/internal/terminal"
 	"hotreader/internal/shell"
+	"hotreader/layout"
 	"hotreader/store/all"
 )
 
 const inspectText = `Look at a few items of a table, container or collection with an unknown
 layout, and say how to read it: the config_hot_reader.json of a project folder and
-the store URL, both with the layout; the properties with their kinds; what the
-layout has no place for; and the next command. All of it was tried: inspect reads
+the store URL, both with the layout; the properties with kinds and types; what the
+layout has no place for; the init command; and the next one. All of it was tried: inspect reads
 the latest values with the layout before it prints them.
 
 It ignores the parameters of a layout in the URL. With --device it looks at that
@@ -33,7 +34,7 @@ of items in a few small requests; for a device that is not a key it looks at up 
 
 With --json it prints one document: layout, store (the URL with the layout),
 items, devices, device and property (to try with), newest (time of the item they
-are from), properties (name, kinds, items, example), latest (property, time,
+are from), properties (name, kinds, type, items, example), latest (property, time,
 value), reasons (which of several readings was taken), not_placed, problems and
 next (the command). A store of its own layout (mem:, bolt:) says needs_no_layout.
 
@@ -107,11 +108,16 @@ func (a *app) printInspected(r *inspector.Result) error {
 		return err
 	}
 	if paths := r.Renamed(); paths != nil {
-		text, err := json.Marshal(paths)
+		named := *r
+		named.Layout.Properties = layout.Properties{Paths: paths}
+		text, err := json.Marshal(named.Config())
 		if err != nil {
 			return err
 		}
-		a.paragraph("For a twin on AWS, whose property names have only a-z, A-Z, 0-9, _ and -, in the layout instead:", `"properties":`+string(text))
+		a.paragraph("For a twin on AWS, whose property names have only a-z, A-Z, 0-9, _ and -, config_hot_reader.json is instead:", string(text))
+	}
+	if command := r.Init(); command != "" {
+		a.paragraph("For a project folder, with other devices and a wider type where you know of them:", command)
 	}
 	a.paragraph("Which reading was taken:", r.Reasons...)
 	a.paragraph("Not placed:", r.NotPlaced...)
@@ -155,26 +161,26 @@ func (a *app) printProperties(r *inspector.Result) error {
 	for _, v := range r.Latest {
 		latest[v.Property] = v
 	}
-	t := terminal.NewTable(a.stdout, a.data, "PROPERTY", "KIND", "ITEMS", "EXAMPLE", "LATEST OF "+r.Device)
-	t.Right(2)
+	t := terminal.NewTable(a.stdout, a.data, "PROPERTY", "KIND", "TYPE", "ITEMS", "EXAMPLE", "LATEST OF "+r.Device)
+	t.Right(3)
 	whole, number := false, ""
 	for _, p := range r.Properties {
 		whole = whole || slices.Contains(p.Kinds, "list") || slices.Contains(p.Kinds, "object")
-		if slices.Contains(p.Kinds, "text") && hotreader.IsNumber([]byte(p.Example)) {
+		if slices.Contains(p.Kinds, "text") && p.Type == "double" {
 			number = p.Name
 		}
 		newest := ""
 		if v, ok := latest[p.Name]; ok {
 			newest = clipped(fmt.Sprint(v.Value)) + " at " + string(hotreader.AppendTime(nil, v.Time.In(time.UTC)))
 		}
-		t.Texts(p.Name, strings.Join(p.Kinds, ", "), strconv.Itoa(p.Items), p.Example, newest)
+		t.Texts(p.Name, strings.Join(p.Kinds, ", "), p.Type, strconv.Itoa(p.Items), p.Example, newest)
 	}
 	if err := t.End(); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.stdout)
 	if number != "" {
-		a.note("a text that is a number, as %s has, is a number where it is declared as double", terminal.Printable(number))
+		a.note("a text that is a number, as each of %s is, is a number where it is declared as double", terminal.Printable(number))
 	}
 	if whole {
 		a.note("a list or an object is declared as string; its value is the text of its JSON")

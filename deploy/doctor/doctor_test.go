@@ -469,7 +469,7 @@ func lines(r doctor.Report) string {
 	return b.String()
 }
 
-// A component's name is one that TwinMaker takes, whatever the device's ID.
+// A component's name and an entity's ID are such that TwinMaker takes, whatever the device's.
 func TestEventNamesTheComponent(t *testing.T) {
 	p := &config.Project{Days: 7, Options: config.Options{Settings: config.Settings{Layout: layout.Layout{Partition: "{device}#{yyyy-MM-dd}"}}}}
 	dated := doctor.DeviceOf(p, config.Device{ID: "d", Properties: []config.Property{{Name: "a"}}})
@@ -478,9 +478,11 @@ func TestEventNamesTheComponent(t *testing.T) {
 			t.Errorf("%s", event)
 		}
 	}
-	event := string(doctor.Event("hall", doctor.Device{ID: "line5:filler-1", Properties: []string{"level"}}, config.LastEntry, 1, time.Now()))
-	if !strings.Contains(event, `"componentName": "line5_filler-1"`) || !strings.Contains(event, `"entityId": "line5:filler-1"`) {
-		t.Error(event)
+	for id, names := range map[string][2]string{"line5:filler-1": {"line5_filler-1", "line5:filler-1"}, "acme/boiler-1": {"acme_boiler-1", "acme_boiler-1"}} {
+		event := string(doctor.Event("hall", doctor.Device{ID: id, Properties: []string{"level"}}, config.LastEntry, 1, time.Now()))
+		if !strings.Contains(event, `"componentName": "`+names[0]+`"`) || !strings.Contains(event, `"entityId": "`+names[1]+`"`) {
+			t.Error(event)
+		}
 	}
 }
 

@@ -149,8 +149,12 @@ func (d *Device) properties() map[string]property {
 	return all
 }
 
-// illegal is what a component's name cannot have in TwinMaker, and a device's ID can.
-var illegal = regexp.MustCompile(`[^a-zA-Z_\-0-9]`)
+// illegal is what a component's name cannot have in TwinMaker, and a device's ID can;
+// illegalID what an entity's ID cannot have.
+var (
+	illegal   = regexp.MustCompile(`[^a-zA-Z_\-0-9]`)
+	illegalID = regexp.MustCompile(`[^a-zA-Z_\-0-9.:]`)
+)
 
 // Event is what TwinMaker sends a reader about a device: for its newest rows, at the
 // most so many, or for its latest values.
@@ -163,7 +167,7 @@ func Event(twin string, d Device, role config.Role, rows int, now time.Time) []b
 			selected[i] += component.LatestSuffix
 		}
 	}
-	event := map[string]any{"entityId": d.ID, "componentName": illegal.ReplaceAllLiteralString(d.ID, "_"), "selectedProperties": selected, "maxResults": 200}
+	event := map[string]any{"entityId": illegalID.ReplaceAllLiteralString(d.ID, "_"), "componentName": illegal.ReplaceAllLiteralString(d.ID, "_"), "selectedProperties": selected, "maxResults": 200}
 	if role == config.History {
 		event["maxResults"] = rows * len(selected)
 		d.newest(event, now)

@@ -3,6 +3,7 @@
 package inspector
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -101,17 +102,46 @@ func (r *Result) Renamed() map[string]string {
 	}
 	paths := map[string]string{}
 	for _, p := range r.Properties {
-		path := p.Name
-		if base := r.Layout.Properties.Base; base != "" {
-			path = base + "." + path
-		}
 		name := rejected.ReplaceAllString(p.Name, "_")
 		for paths[name] != "" {
 			name += "_"
 		}
-		paths[name] = path
+		paths[name] = r.path(p.Name)
 	}
 	return paths
+}
+
+// path returns where a property is.
+func (r *Result) path(property string) string {
+	if base := r.Layout.Properties.Base; base != "" {
+		return base + "." + property
+	}
+	return property
+}
+
+// Init is the command that writes a project folder for what was seen, with the names
+// that Renamed gives on AWS; "" = none will do.
+func (r *Result) Init() string {
+	if r.Next == "" || len(r.Problems) > 0 || len(r.Devices) == 0 {
+		return ""
+	}
+	var devices, properties []string
+	for _, id := range r.Devices {
+		devices = append(devices, listed(id))
+	}
+	cloud := slices.Collect(maps.Keys(r.Config()))
+	cloud = slices.DeleteFunc(cloud, func(key string) bool { return key == "layout" })
+	renamed := map[string]string{} // by path
+	if cloud[0] == "aws" {
+		for name, path := range r.Renamed() {
+			renamed[path] = name
+		}
+	}
+	for _, p := range r.Properties {
+		properties = append(properties, listed(cmp.Or(renamed[r.path(p.Name)], p.Name)+"="+p.Type))
+	}
+	return fmt.Sprintf("hotreader init --project twin --name twin --hot %s --device %s --property %s",
+		cloud[0], shell.Word(strings.Join(devices, ",")), shell.Word(strings.Join(properties, ",")))
 }
 
 // Config is what config_hot_reader.json says of a store that exists: its names, from the

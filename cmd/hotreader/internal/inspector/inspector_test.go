@@ -151,3 +151,20 @@ func TestRenamed(t *testing.T) {
 		}
 	}
 }
+
+func TestInit(t *testing.T) {
+	r := Result{Store: "dynamodb://t", Next: "x", Layout: layout.Layout{Properties: layout.Properties{Base: "m"}},
+		Report: layout.Report{Devices: []string{"a", "b 2"}, Properties: []layout.Property{{Name: "v.rms", Type: "double"}, {Name: "on", Type: "boolean"}}}}
+	for store, want := range map[string]string{
+		"dynamodb://t":    "hotreader init --project twin --name twin --hot aws --device 'a,b 2' --property 'v_rms=double,on=boolean'",
+		"cosmos://a/b/c":  "hotreader init --project twin --name twin --hot azure --device 'a,b 2' --property 'v.rms=double,on=boolean'",
+		"firestore://a/b": "hotreader init --project twin --name twin --hot gcp --device 'a,b 2' --property 'v.rms=double,on=boolean'",
+	} {
+		if r.Store = store; r.Init() != want {
+			t.Errorf("%s: %s; want %s", store, r.Init(), want)
+		}
+	}
+	if r.Next = ""; r.Init() != "" {
+		t.Errorf("%s, though nothing is read", r.Init())
+	}
+}
