@@ -21,8 +21,8 @@ import (
 const inspectText = `Look at a few items of a table, container or collection with an unknown
 layout, and say how to read it: the config_hot_reader.json of a project folder and
 the store URL, both with the layout; the properties with kinds and types; what the
-layout has no place for; the init command; and the next one. All of it was tried: inspect reads
-the latest values with the layout before it prints them.
+layout has no place for; the init command; and the next one. All of it was tried:
+inspect reads the latest values with the layout before it prints them.
 
 It ignores the parameters of a layout in the URL. With --device it looks at that
 device's items, which shows more, above all where ids are a part of a key.
@@ -180,7 +180,7 @@ func (a *app) printProperties(r *inspector.Result) error {
 	}
 	fmt.Fprintln(a.stdout)
 	if number != "" {
-		a.note("a text that is a number, as each of %s is, is a number where it is declared as double", terminal.Printable(number))
+		a.note("a text that is a number, as all of %s are, is a number where it is declared as double", terminal.Printable(number))
 	}
 	if whole {
 		a.note("a list or an object is declared as string; its value is the text of its JSON")

@@ -215,7 +215,7 @@ var rules = []failure.Rule{
 		" MissingAuthenticationTokenException IncompleteSignature IncompleteSignatureException InvalidClientTokenId RequestExpired", Code: hotreader.CodeConfig,
 		Text: "the AWS credentials were rejected ({code}): {message}; check that they are valid, not expired, and that the clock is right"},
 	{For: "ValidationException", Says: "invalid table/index name", Code: hotreader.CodeConfig,
-		Text: "the table's name is rejected: {message}; it has 3 to 255 of a-z, A-Z, 0-9, _, - and . (DynamoDB Local takes no ARN)"},
+		Text: "the table's name is rejected: {message}; DynamoDB Local takes a name only, no ARN"},
 	{For: "ValidationException", Doing: failure.Writing, Code: hotreader.CodeInvalid, Text: "the table rejects a record: {message}; its keys must be {keys}, or " + hotreader.LayoutHelp},
 	{For: "ValidationException", Code: hotreader.CodeConfig,
 		Text: "the table is not laid out as configured: {message}; its keys must be {keys}, or " + hotreader.LayoutHelp},

@@ -274,7 +274,7 @@ func TestPitfall02FailuresAreErrors(t *testing.T) {
 		{"request limit", refusal(400, "RequestLimitExceeded", "account"), hotreader.CodeThrottled, nil},
 		{"429", cloud.Answer{Status: 429, Body: "busy"}, hotreader.CodeThrottled, nil},
 		{"access denied", refusal(400, "AccessDeniedException", "not authorized"), hotreader.CodeForbidden, []string{"dynamodb:Query", "twin-hot-iot-data", "eu-central-1"}},
-		{"an ARN for DynamoDB Local", refusal(400, "ValidationException", "Invalid table/index name.  Table/index names must be between 3 and 255 characters long"), hotreader.CodeConfig, []string{"the table's name is rejected: Invalid table", "takes no ARN"}},
+		{"an ARN for DynamoDB Local", refusal(400, "ValidationException", "Invalid table/index name.  Table/index names must be between 3 and 255 characters long"), hotreader.CodeConfig, []string{"the table's name is rejected: Invalid table", "takes a name only, no ARN"}},
 		{"key schema", refusal(400, "ValidationException", "Query condition missed key schema element"), hotreader.CodeConfig, []string{"missed key schema element", `HASH "device_id" (S)`, `RANGE "timestamp" (S)`, "hotreader inspect --store"}},
 		{"expired credentials", refusal(400, "ExpiredTokenException", "expired"), hotreader.CodeConfig, []string{"credentials"}},
 		{"unknown credentials", refusal(400, "UnrecognizedClientException", "invalid"), hotreader.CodeConfig, []string{"credentials"}},
