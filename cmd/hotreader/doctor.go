@@ -148,6 +148,9 @@ func (a *app) doctorLocal(ctx context.Context, p *config.Project, d *examining) 
 	if err != nil {
 		return err
 	}
+	if err := ended("doctor", state); err != nil {
+		return err
+	}
 	in, err := examinationLocal(p, state, d)
 	if err != nil {
 		return err

@@ -24,10 +24,10 @@ func TestNothingLeftIsAnError(t *testing.T) {
 		{"all is there", "1 true", nil, "", ""},
 		{"one has no values", "1 -", nil, "", ""},
 		{"one of a wrong type", `1 "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
-			"", "no value of b is left: b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; a query for the other properties alone is answered"},
+			"", "no value of b is left: b: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING; a query for the other properties alone is answered"},
 		{"both of a wrong type", `"x" "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
-			"no value is left: a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING",
-			"no value is left: a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING"},
+			"no value is left: a: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING",
+			"no value is left: a: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING"},
 		{"a wrong type beside nothing", `- "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
 			"no value is left: b: 1 value", "no value is left: b: 1 value"},
 		{"beyond a double", "1e400 true", nil, "", "no value of a is left: a: 1 value"},
@@ -93,7 +93,7 @@ func TestWarningsInTheAnswer(t *testing.T) {
 	r := func() *rowsReader { return rowsOf(t, "a b\n2024-03-01T00:00:00Z 1 2\n2024-03-01T00:00:01Z \"x\" 3") }
 	req := ask("a", "b")
 	req.Query.Types = []hotreader.Type{hotreader.Double, hotreader.Double}
-	const want = `],"warnings":[{"code":"wrong_type","property":"a","count":1,"message":"a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING"}]`
+	const want = `],"warnings":[{"code":"wrong_type","property":"a","count":1,"message":"a: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING"}]`
 	body, err := (&Responder{Reader: r(), Warnings: true}).AppendHistory(t.Context(), nil, req)
 	if err != nil || !strings.HasSuffix(string(body), want+"}") {
 		t.Errorf("%s, %v", body, err)
