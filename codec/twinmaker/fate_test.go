@@ -1,13 +1,16 @@
 package twinmaker
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"strings"
 	"testing"
 	"time"
 
 	"hotreader"
+	"hotreader/catalog"
 )
 
 // What is left of a query's values decides whether it has an answer. TwinMaker's has
@@ -109,6 +112,53 @@ func TestWarningsInTheAnswer(t *testing.T) {
 	req.Warnings = false
 	if body, err = (&Responder{Reader: r()}).AppendHistory(t.Context(), nil, req); err != nil || strings.Contains(string(body), "warnings") {
 		t.Errorf("TwinMaker's answer has no place for them: %s, %v", body, err)
+	}
+}
+
+// doubting is a Reader that warns of b, of which it has looked at no value.
+type doubting struct{ hotreader.Reader }
+
+func (d doubting) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "b"})
+	return d.Reader.Read(ctx, q)
+}
+
+// A property that pages before had, or that the catalogue lists beside one that was found,
+// is not unknown.
+func TestKnownPropertiesAreNotUnknown(t *testing.T) {
+	const a = "a b\n2024-03-01T00:00:0"
+	for _, c := range []struct {
+		name, rows string
+		names      []string
+		catalog    bool
+		want       bool
+	}{
+		{"on the page before", a + "0Z 1 5\n2024-03-01T00:00:01Z 2 -", []string{"a", "b"}, false, false},
+		{"nowhere", a + "0Z 1 -\n2024-03-01T00:00:01Z 2 -", []string{"a", "b"}, false, true},
+		{"listed", a + "0Z 1 -\n2024-03-01T00:00:01Z 2 -", []string{"a", "b"}, true, false},
+		{"listed, in a gap", "a b", []string{"a", "b"}, true, false},
+		{"listed, and all that is asked for", "b", []string{"b"}, true, true},
+	} {
+		req := ask(c.names...)
+		req.Warnings, req.MaxResults, req.Query.Start = true, len(c.names), instant(t, "2024-03-01T00:00:00Z")
+		if c.catalog {
+			req.Unlisted.Instead = []catalog.Property{{Name: "a"}, {Name: "b"}}
+		}
+		var last string
+		for more := true; more; {
+			body, err := (&Responder{Reader: doubting{rowsOf(t, c.rows)}}).AppendHistory(t.Context(), nil, req)
+			var a answer
+			if err != nil || json.Unmarshal(body, &a) != nil {
+				t.Fatalf("%s: %s, %v", c.name, body, err)
+			}
+			if more = a.NextToken != nil; more {
+				req.NextToken = *a.NextToken
+			}
+			last = string(body)
+		}
+		if strings.Contains(last, "unknown_property") != c.want {
+			t.Errorf("%s: %s", c.name, last)
+		}
 	}
 }
 
