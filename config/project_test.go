@@ -238,6 +238,7 @@ func TestLoadProjectRefuses(t *testing.T) {
 			"config_hot_reader.json: xyzzy: is unknown; there are aws, azure, gcp, cold, archive, layout, device_key",
 			"config_hot_reader.json: aws.regoin: is unknown; did you mean region?",
 			"config_hot_reader.json: google: is unknown; did you mean gcp?"}},
+		{"a role without a name", o, `{"aws":{"workspace":"abc","workspace_role":"arn:aws:iam::123456789012:role/x/"}}`, []string{`config_hot_reader.json: aws.workspace_role: "arn:aws:iam::123456789012:role/x/" does not fit; expected arn:aws:iam::ACCOUNT:role/NAME`}},
 		{"options of a wrong shape", o, `{"aws":{"region":"Frankfurt","table":"a b","workspace_role":"x","api_key":"yes"}}`, []string{
 			`config_hot_reader.json: aws.region: "Frankfurt" does not fit; expected a region, as eu-central-1`,
 			`config_hot_reader.json: aws.table: "a b" does not fit`,

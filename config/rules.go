@@ -44,7 +44,7 @@ var (
 	awsRegion      = shape{pattern: `^[a-z]{2,}(-[a-z]+)+-[0-9]$`, want: "a region, as eu-central-1"}
 	awsTable       = shape{pattern: `^` + awsTableARN + `?[A-Za-z0-9_.-]{3,255}$`, want: "3 to 255 of a-z, A-Z, 0-9, _, - and ., or the ARN of a table"}
 	awsWorkspace   = shape{pattern: `^[A-Za-z0-9_][A-Za-z0-9_-]{0,126}[A-Za-z0-9]$`, want: "a workspace's id: up to 128 of a-z, A-Z, 0-9, _ and -"}
-	awsRole        = shape{pattern: `^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{1,512}$`, want: "arn:aws:iam::ACCOUNT:role/NAME"}
+	awsRole        = shape{pattern: `^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\x21-\x7e]{0,511}[\x21-\x2e\x30-\x7e]$`, want: "arn:aws:iam::ACCOUNT:role/NAME"}
 	awsSecret      = shape{pattern: `^arn:aws[^:\s]*:secretsmanager:[^:\s]+:[^:\s]{12}:secret:[^:\s]+$`, want: "arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME"}
 	awsKey         = shape{pattern: `^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-z0-9-]{1,64}$`, want: "arn:aws:kms:REGION:ACCOUNT:key/ID"}
 	subscription   = shape{`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`, "a subscription's id, as 00000000-0000-0000-0000-000000000000", strings.ToLower}

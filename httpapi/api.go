@@ -232,7 +232,6 @@ func invalid(format string, args ...any) error {
 // ServeHTTP implements http.Handler.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	delete(r.Header, "Cookie") // of no use here; net/http makes long ones of few bytes of HTTP/2
 	r = oneSlash(r)
 	c := &call{w: &response{ResponseWriter: w}, r: r, ctx: r.Context(), trace: newTraceID(), takes: strangerTime}
 	w.Header().Set("Cache-Control", "no-store")

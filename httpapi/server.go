@@ -19,91 +19,124 @@ import (
 //
 // Of connections on which no token was ever right, there are a few hundred at most that
 // have been in the same state for three seconds, in which a busy server gets to read a
-// request and to answer it. One more ends the oldest of them, so that strangers who say
-// little, or do not take their answers, do not shut others out.
+// request and to answer it, and a few thousand in all. One more ends the oldest of them, so
+// that strangers who say little, do not take their answers, or begin ever anew, do not shut
+// others out.
+//
+// It speaks HTTP/1.1 alone. Over HTTP/2 a few bytes make net/http hold many: it joins
+// headers, and keeps streams of which nobody takes the answer.
 func Server(h http.Handler) *http.Server {
-	unknown := &strangers{at: map[net.Conn]*list.Element{}, open: map[net.Conn]bool{}}
-	return &http.Server{
+	unknown := newStrangers()
+	s := &http.Server{
 		ConnState:         unknown.see,
 		ConnContext:       unknown.context,
-		Handler:           h,
+		Handler:           slim(h),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
 		WriteTimeout:      sendTime,
 		IdleTimeout:       2 * time.Minute, // longer than clients keep a connection, so that they close it first
 		MaxHeaderBytes:    32 << 10,        // twice the longest token of a cloud
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 16, // each holds its headers, which take few bytes to send
-			WriteByteTimeout:     sendTime,
-		},
+		Protocols:         new(http.Protocols),
 	}
+	s.Protocols.SetHTTP1(true)
+	return s
 }
 
-// maxStrangers is how many connections of strangers may wait for longer than patience.
+// maxFields is how many header fields a request may have.
+const maxFields = 200
+
+// slim ends connections with requests that take much more memory than bytes to send.
+func slim(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Trailer) > 0 || len(r.Header) > maxFields {
+			panic(http.ErrAbortHandler) // an answer would wait for the body
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// Of strangers' connections, maxWaiting may wait for longer than patience, and maxStrangers
+// may be open.
 const (
-	maxStrangers = 512
+	maxWaiting   = 512
+	maxStrangers = 2048
 	patience     = 3 * time.Second
 	strangerTime = 5 * time.Second // to receive an answer that needs no token
 )
 
 // strangers are a server's connections on which no token was ever right.
 type strangers struct {
-	mu      sync.Mutex
-	waiting list.List // of waiting, those first that wait longest
-	at      map[net.Conn]*list.Element
-	open    map[net.Conn]bool // all connections; true: a token was right
-	later   *time.Timer       // looks for those whose patience is over; nil = there are not too many
+	mu              sync.Mutex
+	opened, waiting list.List // of *stranger, the oldest first
+	at              map[net.Conn]*stranger
+	later           *time.Timer // looks for those whose patience is over; nil = there are not too many
 }
 
-type waiting struct {
-	conn  net.Conn
-	since time.Time
+type stranger struct {
+	conn            net.Conn
+	since           time.Time // of its state
+	opened, waiting *list.Element
 }
+
+func newStrangers() *strangers { return &strangers{at: map[net.Conn]*stranger{}} }
 
 // see gets each state of a connection. It is active when the head of a request is whole.
 func (s *strangers) see(c net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forget(c)
-	switch state {
-	case http.StateNew:
-		s.open[c] = false
-	case http.StateClosed, http.StateHijacked:
-		delete(s.open, c)
+	one := s.at[c]
+	switch {
+	case state == http.StateClosed || state == http.StateHijacked:
+		s.forget(one)
+		return
+	case state == http.StateNew:
+		one = &stranger{conn: c}
+		one.opened, one.waiting = s.opened.PushBack(one), s.waiting.PushBack(one)
+		s.at[c] = one
+	case one == nil: // a token was right
+		return
 	}
-	if known, open := s.open[c]; open && !known {
-		s.at[c] = s.waiting.PushBack(waiting{c, time.Now()})
-		s.end()
+	one.since = time.Now()
+	s.waiting.MoveToBack(one.waiting)
+	if s.opened.Len() > maxStrangers {
+		s.end(s.opened.Front().Value.(*stranger))
+	}
+	s.endWaiting()
+}
+
+func (s *strangers) forget(one *stranger) {
+	if one != nil {
+		s.opened.Remove(one.opened)
+		s.waiting.Remove(one.waiting)
+		delete(s.at, one.conn)
 	}
 }
 
-func (s *strangers) forget(c net.Conn) {
-	if e := s.at[c]; e != nil {
-		s.waiting.Remove(e)
-		delete(s.at, c)
-	}
-}
-
-// end ends the oldest connections that are too many, now or when their patience is over: there
-// may be no further event, where strangers have all the files that the process may open.
-func (s *strangers) end() {
-	for s.later == nil && s.waiting.Len() > maxStrangers {
-		w := s.waiting.Front().Value.(waiting)
-		if left := patience - time.Since(w.since); left > 0 {
+// endWaiting ends the oldest connections that are too many, now or when their patience is over:
+// there may be no further event, where strangers have all the files that the process may open.
+func (s *strangers) endWaiting() {
+	for s.later == nil && s.waiting.Len() > maxWaiting {
+		one := s.waiting.Front().Value.(*stranger)
+		if left := patience - time.Since(one.since); left > 0 {
 			s.later = time.AfterFunc(left, func() {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				s.later = nil
-				s.end()
+				s.endWaiting()
 			})
 			return
 		}
-		s.forget(w.conn)
-		if over, ok := w.conn.(*tls.Conn); ok {
-			w.conn = over.NetConn() // TLS would say goodbye first, and wait for what it is writing
-		}
-		_ = w.conn.Close() // which is all that is to be done about it
+		s.end(one)
 	}
+}
+
+func (s *strangers) end(one *stranger) {
+	s.forget(one)
+	c := one.conn
+	if over, ok := c.(*tls.Conn); ok {
+		c = over.NetConn() // TLS would say goodbye first, and wait for what it is writing
+	}
+	_ = c.Close() // which is all that is to be done about it
 }
 
 type knownKey struct{}
@@ -112,10 +145,7 @@ func (s *strangers) context(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, knownKey{}, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if _, open := s.open[c]; open { // a request over HTTP/2 may outlive its connection
-			s.open[c] = true
-			s.forget(c)
-		}
+		s.forget(s.at[c])
 	})
 }
 

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"container/list"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,7 +16,7 @@ func TestStrangersInAnyState(t *testing.T) {
 		known, states := n%2 == 1, states[:n/2+1]
 		t.Run(fmt.Sprintf("%v, known: %t", states, known), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &strangers{at: map[net.Conn]*list.Element{}, open: map[net.Conn]bool{}}
+				s := newStrangers()
 				near, far := net.Pipe()
 				defer far.Close()
 				for _, state := range states {
@@ -26,7 +25,7 @@ func TestStrangersInAnyState(t *testing.T) {
 				if known {
 					callerKnown(s.context(t.Context(), near))
 				}
-				for range maxStrangers {
+				for range maxWaiting {
 					s.see(new(net.TCPConn), http.StateNew)
 				}
 				for _, c := range []struct {
@@ -42,4 +41,35 @@ func TestStrangersInAnyState(t *testing.T) {
 			})
 		})
 	}
+}
+
+// However busy strangers are, the oldest of their connections make room for new ones; a caller's
+// stays.
+func TestStrangersInAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStrangers()
+		open := func() (c, far net.Conn) {
+			c, far = net.Pipe()
+			s.see(c, http.StateNew)
+			return c, far
+		}
+		oldest, _ := open()
+		caller, _ := open()
+		callerKnown(s.context(t.Context(), caller))
+		for range maxStrangers - 1 {
+			s.see(new(net.TCPConn), http.StateNew)
+		}
+		s.see(oldest, http.StateActive) // it is the busiest
+		if err := oldest.SetDeadline(time.Time{}); err != nil {
+			t.Errorf("ended too early: %v", err)
+		}
+		newest, _ := open()
+		if oldest.SetDeadline(time.Time{}) == nil || newest.SetDeadline(time.Time{}) != nil || caller.SetDeadline(time.Time{}) != nil || s.opened.Len() != maxStrangers {
+			t.Errorf("of %d connections another one than the oldest has ended", s.opened.Len())
+		}
+		for s.opened.Len() > 0 {
+			s.see(s.opened.Front().Value.(*stranger).conn, http.StateClosed)
+		}
+		s.endWaiting()
+	})
 }

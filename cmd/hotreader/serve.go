@@ -389,7 +389,7 @@ func (s *serving) listener(ctx context.Context) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tls.NewListener(punctual.Listener(l, 5*time.Second), &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}), nil
+	return tls.NewListener(punctual.Listener(l, 5*time.Second), &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}), nil
 }
 
 // logger writes requests to stderr: as JSON, or on a terminal as text.

@@ -1,5 +1,5 @@
-// Package cloudrun hosts the Hot Reader API on Google Cloud Run. It serves HTTP/1.1 and
-// HTTP/2 without TLS to Cloud Run's front end, logs in Cloud Logging's format, and
+// Package cloudrun hosts the Hot Reader API on Google Cloud Run. It serves HTTP/1.1
+// without TLS to Cloud Run's front end, logs in Cloud Logging's format, and
 // finds the instance's memory limit.
 package cloudrun
 
@@ -31,15 +31,9 @@ import (
 	"hotreader/wire"
 )
 
-// Server returns the server of an API. It accepts HTTP/1.1, and HTTP/2 with prior
-// knowledge (h2c), which a service with end-to-end HTTP/2 requires.
-func Server(api http.Handler) *http.Server {
-	s := httpapi.Server(traced(api))
-	s.Protocols = new(http.Protocols)
-	s.Protocols.SetHTTP1(true)
-	s.Protocols.SetUnencryptedHTTP2(true)
-	return s
-}
+// Server returns the server of an API. Cloud Run's front end speaks HTTP/2 with clients and
+// HTTP/1.1 with it.
+func Server(api http.Handler) *http.Server { return httpapi.Server(traced(api)) }
 
 // traced adds the standard trace header to requests that have only Google's own.
 func traced(h http.Handler) http.Handler {

@@ -94,7 +94,7 @@ func (it *item) end(at *time.Time) error {
 		it.odd(it.time(own[timeField]))
 		return nil
 	}
-	if !part.from.IsZero() && t.Unix() < part.from.Unix() || !part.to.IsZero() && t.Unix() > part.to.Unix() { // seconds, as names of ranges may have
+	if !part.from.IsZero() && t.Before(part.from) || !part.to.IsZero() && t.After(part.to) {
 		if it.scan.query.Contains(t) {
 			it.odd(fmt.Sprintf("its %s is %s, not within %s to %s, where its key or the file places it; late= widens a date", it.scan.store.layout.TimeKey,
 				t.Format(time.RFC3339), part.from.Format(time.RFC3339), part.to.Format(time.RFC3339)))

@@ -144,8 +144,10 @@ func (h *habit) learn(s *Store, page []Object) {
 		switch {
 		case strings.HasPrefix(key, hive):
 			n[hive]++
-		case p.mover:
+		case p.mover && p.strange: // the key says of which device it is
 			n["mover"]++
+		case p.mover:
+			n[""]++
 		case p.strange:
 		case len(p.dating.parts) == 0 || p.dating.head != "":
 			n[""]++

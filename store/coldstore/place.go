@@ -86,8 +86,16 @@ func (s *Store) place(key, device string) place {
 	return p
 }
 
-// moved returns the range in the name of a mover's object of the device.
+// moved returns the range in the name of a mover's object of the device. Names may have
+// whole seconds, where rows have fractions.
 func (s *Store) moved(rest, device string) (from, to time.Time, ok bool) {
+	if from, to, ok = s.named(rest, device); ok && to.Nanosecond() == 0 {
+		to = to.Add(time.Second - 1)
+	}
+	return from, to, ok
+}
+
+func (s *Store) named(rest, device string) (from, to time.Time, ok bool) {
 	if m := moverSingle.FindStringSubmatch(rest); m != nil {
 		from, ok = s.keyTime(m[1])
 		to, also := s.keyTime(m[2])

@@ -127,6 +127,9 @@ func TestEveryRowIsFound(t *testing.T) {
 		"dates, and a form that comes before them": append(hours(300, 24, "|2006/01/02"), hours(5, 24, "0007|")...),
 		"Hive's devices, and a form after them":    append(hours(30, 24, "device_id=x/|2006"), hours(5, 24, "e|")...),
 		"dates and what is no data":                append(hours(300, 24, "|dt=2006-01-02"), "_SUCCESS "),
+		"as a mover's, of no device":               hours(30, 24, "|2006-01-02/rows/chunk-0.json"),
+		"as a mover's other form, of no device":    hours(30, 24, "|2006-01-02/1_to_2_chunk0.json"),
+		"a range named to the second":              {"p/2026-03-01T00:00:00Z-2026-03-01T10:00:00Z/chunk-0.json 2026-03-01T10:00:00.5Z"},
 		// What is no date.
 		"a device of digits":                  hours(30, 24, "1001|"),
 		"a device of digits, then the date":   hours(30, 24, "1001/|2006/01/02/15"),

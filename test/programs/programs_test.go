@@ -167,16 +167,6 @@ func read(ctx context.Context, url string, client *http.Client, n int) error {
 	return nil
 }
 
-// protocols are the clients that reach a program: over HTTP/2 without TLS only
-// where the platform passes it on.
-func (p program) protocols(t *testing.T) map[string]*http.Client {
-	clients := map[string]*http.Client{"HTTP/1.1": client(t, false, new(atomic.Int64))}
-	if p.cloud == "google" {
-		clients["HTTP/2"] = client(t, true, new(atomic.Int64))
-	}
-	return clients
-}
-
 func TestTwinReadsAnotherCloud(t *testing.T) {
 	const n = 3000
 	each(t, servers, func(t *testing.T, p program) {
@@ -184,10 +174,8 @@ func TestTwinReadsAnotherCloud(t *testing.T) {
 		peer.Fill(t, "d", n)
 		peer.Fill(t, "halle 3/pumpe é", 1)
 		_, url := p.start(t, p.twin(peer))
-		for protocol, c := range p.protocols(t) {
-			if err := read(t.Context(), url, c, n); err != nil {
-				t.Errorf("%s: %v", protocol, err)
-			}
+		if err := read(t.Context(), url, counting(t, new(atomic.Int64)), n); err != nil {
+			t.Error(err)
 		}
 		for _, c := range []struct{ path, want string }{
 			{"/v1/devices/d/latest?property=temperature&property=state", `"temperature":` + serving.Digits(n-1) + `,"state":"on"`},
@@ -373,37 +361,37 @@ func TestPitfall02OutageIsAnError(t *testing.T) {
 // program ends well.
 func TestDrain(t *testing.T) {
 	each(t, servers, func(t *testing.T, p program) {
-		for protocol, c := range p.protocols(t) {
-			peer := serving.NewPeer(t, serving.Token)
-			peer.Fill(t, "d", 3)
-			asked, release := make(chan struct{}), make(chan struct{})
-			peer.SetFor(1, func(w http.ResponseWriter, r *http.Request) {
-				close(asked)
-				select {
-				case <-release:
-				case <-r.Context().Done():
-				}
-				w.WriteHeader(503) // which is retried, also now
-			})
-			server, _ := p.start(t, p.twin(peer))
-			done := make(chan error, 1)
-			go func() { done <- read(context.WithoutCancel(t.Context()), server.URL, c, 3) }()
-			<-asked
-			server.Signal(t, syscall.SIGTERM)
-			for { // until it listens no more
-				resp, err := http.Get(server.URL + "/healthz")
-				if err != nil {
-					break
-				}
-				_ = resp.Body.Close()
+		peer := serving.NewPeer(t, serving.Token)
+		peer.Fill(t, "d", 3)
+		asked, release := make(chan struct{}), make(chan struct{})
+		peer.SetFor(1, func(w http.ResponseWriter, r *http.Request) {
+			close(asked)
+			select {
+			case <-release:
+			case <-r.Context().Done():
 			}
-			close(release)
-			if err := <-done; err != nil {
-				t.Errorf("%s: %v\n%s", protocol, err, server.Log())
+			w.WriteHeader(503) // which is retried, also now
+		})
+		server, _ := p.start(t, p.twin(peer))
+		done := make(chan error, 1)
+		go func() {
+			done <- read(context.WithoutCancel(t.Context()), server.URL, counting(t, new(atomic.Int64)), 3)
+		}()
+		<-asked
+		server.Signal(t, syscall.SIGTERM)
+		for { // until it listens no more
+			resp, err := http.Get(server.URL + "/healthz")
+			if err != nil {
+				break
 			}
-			if code := server.WaitExit(t); code != 0 {
-				t.Errorf("%s: exit code %d\n%s", protocol, code, server.Log())
-			}
+			_ = resp.Body.Close()
+		}
+		close(release)
+		if err := <-done; err != nil {
+			t.Errorf("%v\n%s", err, server.Log())
+		}
+		if code := server.WaitExit(t); code != 0 {
+			t.Errorf("exit code %d\n%s", code, server.Log())
 		}
 	})
 }

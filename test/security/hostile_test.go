@@ -177,12 +177,15 @@ func TestTLSOfServe(t *testing.T) {
 	p := start(t, "hotreader", map[string]string{"INTER_CLOUD_TOKEN": token}, "serve", "--store", bolt(t), "--tls-cert", cert, "--tls-key", key)
 	address := strings.TrimPrefix(p.URL, "http://")
 	for version, good := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-		d := &tls.Dialer{Config: &tls.Config{MinVersion: version, MaxVersion: version, InsecureSkipVerify: true}}
+		d := &tls.Dialer{Config: &tls.Config{MinVersion: version, MaxVersion: version, InsecureSkipVerify: true, NextProtos: []string{"h2", "http/1.1"}}}
 		c, err := d.DialContext(t.Context(), "tcp", address)
 		if (err == nil) != good {
 			t.Errorf("%s: %v", tls.VersionName(version), err)
 		}
 		if err == nil {
+			if spoken := c.(*tls.Conn).ConnectionState().NegotiatedProtocol; spoken != "http/1.1" {
+				t.Errorf("%s: %s is spoken", tls.VersionName(version), spoken)
+			}
 			_ = c.Close()
 		}
 	}
