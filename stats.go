@@ -93,7 +93,7 @@ var said = map[Reason]string{
 	ChangesNotPicked: "between the picked rows are not in the answer; to see each state ask for all rows (without points or pick), or for a shorter range",
 }
 
-// String returns w as a sentence, as `temperature: 3 values not of the
+// String returns w as a sentence, as `temperature: 3 values left out, not of the
 // property's type`.
 func (w Warning) String() string {
 	var b strings.Builder
