@@ -279,10 +279,10 @@ func TestWarningsAreBounded(t *testing.T) {
 // A warning is the same on both sides of the wire, and its text in answers is whole.
 func TestWarningAsJSON(t *testing.T) {
 	for text, w := range map[string]Warning{
-		`{"code":"wrong_type","property":"temperature","count":3,"message":"temperature: 3 values not of the property's type"}`: {Reason: WrongType, Property: "temperature", Count: 3},
-		`{"code":"unreadable","count":1,"message":"1 item unreadable; item a has no time"}`:                                     {Reason: Unreadable, Count: 1, Detail: "item a has no time"},
-		`{"code":"unknown_device","message":"no data of this device is known"}`:                                                 {Reason: UnknownDevice},
-		`{"code":"newer","property":"p","message":"p: newer; as a newer peer says"}`:                                            {Reason: "newer", Property: "p", Detail: "as a newer peer says"},
+		`{"code":"wrong_type","property":"temperature","count":3,"message":"temperature: 3 values left out, not of the property's type"}`: {Reason: WrongType, Property: "temperature", Count: 3},
+		`{"code":"unreadable","count":1,"message":"1 item unreadable; item a has no time"}`:                                               {Reason: Unreadable, Count: 1, Detail: "item a has no time"},
+		`{"code":"unknown_device","message":"no data of this device is known"}`:                                                           {Reason: UnknownDevice},
+		`{"code":"newer","property":"p","message":"p: newer; as a newer peer says"}`:                                                      {Reason: "newer", Property: "p", Detail: "as a newer peer says"},
 	} {
 		got, err := json.Marshal(w)
 		var back Warning

@@ -60,7 +60,7 @@ const (
 	UnknownProperty Reason = "unknown_property" // the device has items, but none that was looked at has the property; the catalogue does not list it, or nothing was found
 	LookBackEnded   Reason = "look_back"        // the search for the latest value ended at its bound
 	Constant        Reason = "constant"         // the catalogue gives the property one value for all times: devices do not report it
-	OlderNotRead    Reason = "older_not_read"   // the range begins before what hot storage keeps, and no other tier is read
+	OlderNotRead    Reason = "older_not_read"   // the range begins before the days that hot storage is to keep, and no other tier is read
 	MoreWarnings    Reason = "more_warnings"    // another cloud has more warnings, of reasons that are not known here
 
 	ChangesNotPicked Reason = "changes_not_picked" // a text or boolean changes between rows that were picked
@@ -78,22 +78,22 @@ type Warning struct {
 // said is what each reason says where a Warning has no detail.
 var said = map[Reason]string{
 	Unreadable:      "unreadable",
-	WrongType:       "not of the property's type",
+	WrongType:       "left out, not of the property's type",
 	Replaced:        "replaced by a later write of the same instant",
 	MixedKinds:      "of another kind than the first; declare a type to get one kind",
 	AlarmState:      "that no alarm has",
-	MixedTimes:      "with a time of another type or form",
+	MixedTimes:      "some items are not in the answer: their time is of another type or form",
 	UnknownDevice:   "no data of this device is known",
 	UnknownProperty: "no item that was looked at has this property",
 	LookBackEnded:   "no value within the newest records",
 	Constant:        "a constant of the catalogue, which devices do not report",
-	OlderNotRead:    "older records are not in the answer",
+	OlderNotRead:    "older records may be missing",
 	MoreWarnings:    "another cloud has more warnings",
 
 	ChangesNotPicked: "between the picked rows are not in the answer; to see each state ask for all rows (without points or pick), or for a shorter range",
 }
 
-// String returns w as a sentence, as `temperature: 3 values not of the
+// String returns w as a sentence, as `temperature: 3 values left out, not of the
 // property's type`.
 func (w Warning) String() string {
 	var b strings.Builder
@@ -110,7 +110,7 @@ func (w Warning) String() string {
 		text = "the search ended before all was read"
 	}
 	switch w.Reason {
-	case UnknownDevice, UnknownProperty, LookBackEnded, OlderNotRead, Constant, MoreWarnings:
+	case UnknownDevice, UnknownProperty, LookBackEnded, OlderNotRead, Constant, MixedTimes, MoreWarnings:
 	default:
 		if w.Count > 1 {
 			what += "s"
@@ -152,7 +152,11 @@ func (w *Warning) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	*w = Warning{Reason: t.Code, Property: t.Property, Count: t.Count}
-	w.Detail = strings.TrimPrefix(strings.TrimPrefix(t.Message, w.String()), "; ")
+	rest, same := strings.CutPrefix(t.Message, w.String())
+	if _, known := said[w.Reason]; known && !same { // in another version's words
+		_, rest, _ = strings.Cut(t.Message, "; ")
+	}
+	w.Detail = strings.TrimPrefix(rest, "; ")
 	return nil
 }
 
@@ -206,6 +210,23 @@ func (s *Stats) Retract(why Reason, property string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.warnings, about{property, why})
+}
+
+// Listed drops the warnings of unknown properties that a catalogue lists, unless of all
+// that a query asks for: where one is found the layout is right, and of another the few
+// items that were looked at may have no value.
+func (s *Stats) Listed(listed, all []string) {
+	unknown := 0
+	for _, w := range s.Warnings() {
+		if w.Reason == UnknownProperty && slices.Contains(all, w.Property) {
+			unknown++
+		}
+	}
+	for _, name := range listed {
+		if unknown < len(all) {
+			s.Retract(UnknownProperty, name)
+		}
+	}
 }
 
 // Warnings returns all warnings, by property and reason.

@@ -249,7 +249,11 @@ func (t Type) misfit(stored Type) string {
 	case t == ShortString && stored == t:
 		return fmt.Sprintf("the type is STRING, which has 1 to %d characters", maxShortString)
 	}
-	return fmt.Sprintf("the type is %s, what is stored is %s", t, stored)
+	text := fmt.Sprintf("the type is %s, what is stored is %s", t, stored)
+	if (t == Integer || t == Long) && (stored == Double || stored == Long) {
+		text += fmt.Sprintf("; declared as %s, no number would be left out", stored)
+	}
+	return text
 }
 
 // truth returns v as a Bool, and whether it says one: 0, 1, true, false.

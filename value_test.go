@@ -429,10 +429,10 @@ func TestMisfit(t *testing.T) {
 		v    Value
 		want string
 	}{
-		{Integer, num("21.5"), "the type is INTEGER, what is stored is DOUBLE"},
-		{Integer, str("21.5"), "the type is INTEGER, what is stored is DOUBLE"},
-		{Integer, num("3000000000"), "the type is INTEGER, what is stored is LONG"},
-		{Long, num("1e30"), "the type is LONG, what is stored is DOUBLE"},
+		{Integer, num("21.5"), "the type is INTEGER, what is stored is DOUBLE; declared as DOUBLE, no number would be left out"},
+		{Integer, str("21.5"), "the type is INTEGER, what is stored is DOUBLE; declared as DOUBLE, no number would be left out"},
+		{Integer, num("3000000000"), "the type is INTEGER, what is stored is LONG; declared as LONG, no number would be left out"},
+		{Long, num("1e30"), "the type is LONG, what is stored is DOUBLE; declared as DOUBLE, no number would be left out"},
 		{Double, str("on"), "the type is DOUBLE, what is stored is STRING"},
 		{Double, num("1e400"), ""},
 		{Boolean, num("7"), "the type is BOOLEAN, what is stored is LONG"},

@@ -256,14 +256,16 @@ func (c counting) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotread
 	return c.Source.Scan(ctx, q)
 }
 
-// glancing is a store that looks at an item which has none of the properties.
+// glancing is a store that looks at an item which has none of the properties but state.
 type glancing struct{ hotreader.Source }
 
 func (g glancing) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
 	return func(yield func(hotreader.Row, error) bool) {
 		g.Source.Scan(ctx, q)(yield)
 		for _, p := range q.Properties {
-			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: p, Detail: "at a glance"})
+			if p != "state" {
+				hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: p, Detail: "at a glance"})
+			}
 		}
 		if q.Device == "nobody" {
 			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownDevice, Detail: "at a glance"})
@@ -303,6 +305,7 @@ func TestUnknownByTheCatalogue(t *testing.T) {
 		"pump/history?property=temperature":                  "",
 		"pump/latest?property=temperature":                   "",
 		"pump/history?property=temperature&start=2100-01-01": "at a glance",
+		"pump/history?property=temperature,state&start=2100": "",
 		"nobody/history?property=temperature":                "no data of this device is known; the catalogue does not list it",
 		"nobody/latest?property=temperature":                 "no data of this device is known; the catalogue does not list it",
 	} {

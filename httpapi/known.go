@@ -52,9 +52,11 @@ func (l listing) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotreade
 			found = found || slices.ContainsFunc(row.Values, func(v hotreader.Value) bool { return !v.IsNull() })
 			return yield(row, err)
 		})
+		stats := hotreader.StatsOf(ctx)
+		stats.Listed(q.Properties, q.Properties)
 		for _, name := range q.Properties {
 			if found {
-				hotreader.StatsOf(ctx).Retract(hotreader.UnknownProperty, name)
+				stats.Retract(hotreader.UnknownProperty, name)
 			}
 		}
 	}

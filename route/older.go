@@ -29,7 +29,7 @@ func (s warnOlder) Scan(ctx context.Context, q hotreader.Query) iter.Seq2[hotrea
 	return func(yield func(hotreader.Row, error) bool) {
 		if kept := time.Now().AddDate(0, 0, -s.days); !q.Last && q.Start.Before(kept) {
 			hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.OlderNotRead,
-				Detail: fmt.Sprintf("hot storage keeps %d days, and cold storage is not configured", s.days)})
+				Detail: fmt.Sprintf("hot storage may not have what is older than %d days (hot_storage_size_in_days), and cold storage is not configured", s.days)})
 		}
 		s.Source.Scan(ctx, q)(yield)
 	}

@@ -148,6 +148,9 @@ func (a *app) doctorLocal(ctx context.Context, p *config.Project, d *examining) 
 	if err != nil {
 		return err
 	}
+	if err := ended("doctor", state); err != nil { // what that breaks is shown all the same
+		a.note("%v", err)
+	}
 	in, err := examinationLocal(p, state, d)
 	if err != nil {
 		return err

@@ -247,16 +247,22 @@ func (a *app) statusLocal(_ context.Context, d *deployment) error {
 	if err := a.printRuns(state); err != nil {
 		return err
 	}
+	return ended("status", state)
+}
+
+// ended returns the error of programs that do not run any more.
+func ended(command string, state *local.State) error {
 	var dead []string
 	for _, r := range state.Runs {
 		if !r.Alive() {
 			dead = append(dead, r.Name)
 		}
 	}
-	if len(dead) > 0 {
-		return &hotreader.Error{Op: "status", Code: hotreader.CodeStore, Err: errors.New("ended by themselves: " + strings.Join(dead, ", "))}
+	if len(dead) == 0 {
+		return nil
 	}
-	return nil
+	return &hotreader.Error{Op: command, Code: hotreader.CodeStore,
+		Err: fmt.Errorf("ended by themselves: %s; press ^C where deploy runs, then deploy again", strings.Join(dead, ", "))}
 }
 
 // destroyLocal ends what runs on this machine. What it holds is in memory, and

@@ -85,7 +85,7 @@ func TestJSONIsJSON(t *testing.T) {
 			t.Fatalf("%v in %s", err, b)
 		}
 		if len(doc.Items) != n || doc.Items == nil || doc.NextToken != `to"ken` ||
-			len(doc.Warnings) != 1 || doc.Warnings[0].String() != `a"b: 2 values not of the property's type` {
+			len(doc.Warnings) != 1 || doc.Warnings[0].String() != `a"b: 2 values left out, not of the property's type` {
 			t.Errorf("%d rows came back as %s", n, b)
 		}
 		for i, item := range doc.Items {

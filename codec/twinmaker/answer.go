@@ -144,6 +144,7 @@ func (r *Responder) appendDevice(ctx context.Context, dst []byte, req *Request, 
 		next, err = f.read()
 	}
 	page.account(req, stats)
+	page.known(req, stats)
 	if err == nil && next == nil {
 		err = r.ended(req, page.fates(), stats)
 	}

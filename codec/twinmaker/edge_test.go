@@ -246,7 +246,7 @@ func TestUnknownToBothIsAnError(t *testing.T) {
 		{"a slip in a device", "mixr-0001", "a", device, `nothing is stored for it; did you mean "mixer-0001"?`},
 		{"a device that has reported nothing", mixer(1), "a", device, ""},
 		{"a property that nobody knows", mixer(1), "tempp", property, `property "tempp" is not in the catalogue for the device "mixer-0001", but alarm_status, a, b, and no record that was looked at has it`},
-		{"a slip in a property", mixer(1), "alarm_statis", hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "alarm_statis"}, `for the device "mixer-0001", but alarm_status, and no record`},
+		{"a slip in a property", mixer(1), "alarm_statis", hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "alarm_statis"}, `for the device "mixer-0001", and no record that was looked at has it; did you mean alarm_status?`},
 		{"a property that has not come yet", mixer(1), "a", hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "a"}, ""},
 		{"a property that storage knows", mixer(1), "tempp", hotreader.Warning{}, ""},
 	} {

@@ -36,6 +36,21 @@ func (p *page) account(req *Request, stats *hotreader.Stats) {
 	}
 }
 
+// known drops the warnings of unknown properties that pages before had, or that the
+// catalogue lists beside others that were found.
+func (p *page) known(req *Request, stats *hotreader.Stats) {
+	var listed []string
+	for i, name := range p.names {
+		if p.columns[i].fate != 0 {
+			stats.Retract(hotreader.UnknownProperty, name)
+		}
+		if req.Unlisted.Instead != nil && !slices.Contains(req.Unlisted.Properties, name) {
+			listed = append(listed, name)
+		}
+	}
+	stats.Listed(listed, p.names)
+}
+
 // accountStates reports alarm statuses that TwinMaker's alarms do not have.
 func (p *page) accountStates(names []Name, stats *hotreader.Stats) {
 	i := slices.IndexFunc(names, func(n Name) bool { return n.Property == component.AlarmStatus })
@@ -131,29 +146,29 @@ func (r *Request) mistaken(fates []fate, stats *hotreader.Stats) error {
 			}
 			wrong = append(wrong, text)
 		case w.Reason == hotreader.UnknownProperty && slices.Contains(r.Unlisted.Properties, w.Property):
-			wrong = append(wrong, fmt.Sprintf("property %q is not in the catalogue %s, and no record that was looked at has it", short(w.Property), r.listed(w.Property)))
+			wrong = append(wrong, fmt.Sprintf("property %q is not in the catalogue %s", short(w.Property), r.listed(w.Property)))
 		}
 	}
 	return invalid("twinmaker: read", wrong)
 }
 
-// listed says whose properties the catalogue lists instead of one, and which.
+// listed says whose properties the catalogue lists instead of one that no record has, and which.
 func (r *Request) listed(property string) string {
 	var names []string
 	for _, p := range r.Unlisted.Instead {
 		names = append(names, p.Name)
 	}
-	if near := nearest.Word(property, names); near != "" {
-		names = []string{near}
+	whose, none := fmt.Sprintf("for the device %q", short(r.Query.Device)), "and no record that was looked at has it"
+	if r.Fleet != nil {
+		whose = fmt.Sprintf("for the type %q", short(r.Fleet.Type))
 	}
-	names = names[:min(len(names), 30)]
-	switch {
+	switch near := nearest.Word(property, names); {
 	case len(names) == 0:
-		return "of devices"
-	case r.Fleet != nil:
-		return fmt.Sprintf("for the type %q, but %.300s", short(r.Fleet.Type), nearest.Listed(names...))
+		return "of devices, " + none
+	case near != "":
+		return fmt.Sprintf("%s, %s; did you mean %s?", whose, none, nearest.Listed(near))
 	}
-	return fmt.Sprintf("for the device %q, but %.300s", short(r.Query.Device), nearest.Listed(names...))
+	return fmt.Sprintf("%s, but %.300s, %s", whose, nearest.Listed(names[:min(len(names), 30)]...), none)
 }
 
 // found returns the error of latest values that the look-back did not find.

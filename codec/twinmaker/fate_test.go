@@ -1,13 +1,16 @@
 package twinmaker
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"strings"
 	"testing"
 	"time"
 
 	"hotreader"
+	"hotreader/catalog"
 )
 
 // What is left of a query's values decides whether it has an answer. TwinMaker's has
@@ -24,10 +27,10 @@ func TestNothingLeftIsAnError(t *testing.T) {
 		{"all is there", "1 true", nil, "", ""},
 		{"one has no values", "1 -", nil, "", ""},
 		{"one of a wrong type", `1 "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
-			"", "no value of b is left: b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; a query for the other properties alone is answered"},
+			"", "no value of b is left: b: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING; a query for the other properties alone is answered"},
 		{"both of a wrong type", `"x" "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
-			"no value is left: a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING",
-			"no value is left: a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING"},
+			"no value is left: a: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING",
+			"no value is left: a: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING; b: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING"},
 		{"a wrong type beside nothing", `- "abc"`, []hotreader.Type{hotreader.Double, hotreader.Double},
 			"no value is left: b: 1 value", "no value is left: b: 1 value"},
 		{"beyond a double", "1e400 true", nil, "", "no value of a is left: a: 1 value"},
@@ -93,7 +96,7 @@ func TestWarningsInTheAnswer(t *testing.T) {
 	r := func() *rowsReader { return rowsOf(t, "a b\n2024-03-01T00:00:00Z 1 2\n2024-03-01T00:00:01Z \"x\" 3") }
 	req := ask("a", "b")
 	req.Query.Types = []hotreader.Type{hotreader.Double, hotreader.Double}
-	const want = `],"warnings":[{"code":"wrong_type","property":"a","count":1,"message":"a: 1 value not of the property's type; the type is DOUBLE, what is stored is STRING"}]`
+	const want = `],"warnings":[{"code":"wrong_type","property":"a","count":1,"message":"a: 1 value left out, not of the property's type; the type is DOUBLE, what is stored is STRING"}]`
 	body, err := (&Responder{Reader: r(), Warnings: true}).AppendHistory(t.Context(), nil, req)
 	if err != nil || !strings.HasSuffix(string(body), want+"}") {
 		t.Errorf("%s, %v", body, err)
@@ -109,6 +112,53 @@ func TestWarningsInTheAnswer(t *testing.T) {
 	req.Warnings = false
 	if body, err = (&Responder{Reader: r()}).AppendHistory(t.Context(), nil, req); err != nil || strings.Contains(string(body), "warnings") {
 		t.Errorf("TwinMaker's answer has no place for them: %s, %v", body, err)
+	}
+}
+
+// doubting is a Reader that warns of b, of which it has looked at no value.
+type doubting struct{ hotreader.Reader }
+
+func (d doubting) Read(ctx context.Context, q hotreader.Query) iter.Seq2[hotreader.Row, error] {
+	hotreader.StatsOf(ctx).Warn(hotreader.Warning{Reason: hotreader.UnknownProperty, Property: "b"})
+	return d.Reader.Read(ctx, q)
+}
+
+// A property that pages before had, or that the catalogue lists beside one that was found,
+// is not unknown.
+func TestKnownPropertiesAreNotUnknown(t *testing.T) {
+	const a = "a b\n2024-03-01T00:00:0"
+	for _, c := range []struct {
+		name, rows string
+		names      []string
+		catalog    bool
+		want       bool
+	}{
+		{"on the page before", a + "0Z 1 5\n2024-03-01T00:00:01Z 2 -", []string{"a", "b"}, false, false},
+		{"nowhere", a + "0Z 1 -\n2024-03-01T00:00:01Z 2 -", []string{"a", "b"}, false, true},
+		{"listed", a + "0Z 1 -\n2024-03-01T00:00:01Z 2 -", []string{"a", "b"}, true, false},
+		{"listed, in a gap", "a b", []string{"a", "b"}, true, false},
+		{"listed, and all that is asked for", "b", []string{"b"}, true, true},
+	} {
+		req := ask(c.names...)
+		req.Warnings, req.MaxResults, req.Query.Start = true, len(c.names), instant(t, "2024-03-01T00:00:00Z")
+		if c.catalog {
+			req.Unlisted.Instead = []catalog.Property{{Name: "a"}, {Name: "b"}}
+		}
+		var last string
+		for more := true; more; {
+			body, err := (&Responder{Reader: doubting{rowsOf(t, c.rows)}}).AppendHistory(t.Context(), nil, req)
+			var a answer
+			if err != nil || json.Unmarshal(body, &a) != nil {
+				t.Fatalf("%s: %s, %v", c.name, body, err)
+			}
+			if more = a.NextToken != nil; more {
+				req.NextToken = *a.NextToken
+			}
+			last = string(body)
+		}
+		if strings.Contains(last, "unknown_property") != c.want {
+			t.Errorf("%s: %s", c.name, last)
+		}
 	}
 }
 

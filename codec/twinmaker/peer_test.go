@@ -122,9 +122,9 @@ func TestAnswersThatAreNone(t *testing.T) {
 // is no point; and its own warnings are taken over.
 func TestWhatAPeerLeavesOutIsCounted(t *testing.T) {
 	q := hotreader.Query{Device: "d", Properties: []string{"a"}}
-	const warnings = `"warnings":[{"code":"wrong_type","property":"a","count":3,"message":"a: 3 values not of the property's type"},
+	const warnings = `"warnings":[{"code":"wrong_type","property":"a","count":3,"message":"a: 3 values left out, not of the property's type"},
 		{"code":"look_back","property":"b","message":"of what nobody asked for"},{"code":"new_reason","message":"what a newer peer says"}]`
-	const want = "a: 3 values not of the property's type|new_reason; what a newer peer says|a: 1 value unreadable|"
+	const want = "a: 3 values left out, not of the property's type|new_reason; what a newer peer says|a: 1 value unreadable|"
 	check := func(a PeerAnswer, err error, rows string) {
 		t.Helper()
 		text := ""

@@ -461,6 +461,9 @@ func (e *examination) empty(c Check) Check {
 	if e.instead != "" {
 		return c.fails(fmt.Sprintf("%s has items of %s, but none of its properties: %s", e.store(), e.in.Device.ID, e.instead), hotreader.LayoutHelp)
 	}
-	return c.warns(fmt.Sprintf("it answers, but %s holds nothing of %s", e.store(), e.in.Device.ID),
-		"right if the device has not reported yet; else look at what writes to it; "+hotreader.InspectHelp)
+	remedy := "right if the device has not reported yet; else look at what writes to it; " + hotreader.InspectHelp
+	if e.in.Target != "" {
+		remedy = "right if nothing was imported yet: deploy prints the command that fills it"
+	}
+	return c.warns(fmt.Sprintf("it answers, but %s holds nothing of %s", e.store(), e.in.Device.ID), remedy)
 }

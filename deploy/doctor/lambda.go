@@ -245,6 +245,12 @@ func (e *examination) invoke(ctx context.Context, client *lambda.Client, q quest
 		if c.Verdict == Warning && len(found) > 0 && e.instead != "" {
 			c.Says += "; " + e.instead
 		}
+	case len(e.misfits) > 0:
+		remedy := ""
+		if !e.unfit {
+			e.unfit, remedy = true, e.declare()
+		}
+		c = c.warns(fmt.Sprintf("%.1000s", strings.Join(e.misfits, "; ")), remedy)
 	}
 	if e.api == refusing && c.Verdict != Failed {
 		e.blameFile() // the reader's token is good there

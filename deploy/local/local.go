@@ -248,6 +248,9 @@ func (t *Target) env(s topology.Side, f topology.Function) map[string]string {
 	for _, tier := range s.Tiers {
 		env["HOTREADER_"+strings.ToUpper(tier.Name)] = "file:" + t.tier(tier)
 	}
+	if s.Cloud == config.AWS {
+		env["AWS_ENDPOINT_URL_IOTTWINMAKER"] = config.NoTwinMaker
+	}
 	if s.Token {
 		env["INTER_CLOUD_TOKEN"] = t.token.Reveal()
 	}

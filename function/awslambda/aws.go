@@ -20,6 +20,7 @@ import (
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
+	"hotreader/config"
 	"hotreader/identity"
 	"hotreader/internal/bounded/awsbound"
 )
@@ -78,6 +79,12 @@ func awsError(op string, err error, permission string) error {
 // iottwinmaker:GetEntity. The client is made when it is first needed, for most twins
 // never need it. Wrap it with twinmaker.CacheLookup.
 func Lookup(getenv func(string) string) twinmaker.Lookup {
+	if getenv("AWS_ENDPOINT_URL_IOTTWINMAKER") == config.NoTwinMaker {
+		return func(_ context.Context, _, entity, component string) (twinmaker.Component, error) {
+			return twinmaker.Component{}, &hotreader.Error{Op: "twinmaker: get entity", Code: hotreader.CodeInvalid,
+				Err: fmt.Errorf("the local target has no TwinMaker to ask for the component %.128q of the entity %.128q; give the component's external id a value", component, entity)}
+		}
+	}
 	client := sync.OnceValue(func() *iottwinmaker.Client {
 		o := iottwinmaker.Options{Region: getenv("AWS_REGION"), Credentials: credentials(getenv), APIOptions: awsbound.Options()}
 		if o.BaseEndpoint = endpoint(getenv, "IOTTWINMAKER"); o.BaseEndpoint != nil {

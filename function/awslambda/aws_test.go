@@ -13,6 +13,7 @@ import (
 
 	"hotreader"
 	"hotreader/codec/twinmaker"
+	"hotreader/config"
 	"hotreader/identity"
 	"hotreader/remote"
 )
@@ -120,6 +121,14 @@ func TestLookupErrors(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if _, err := Lookup(nobody)(ctx, "w", "e", "c"); hotreader.CodeOf(err) != hotreader.CodeDeadline && hotreader.CodeOf(err) != hotreader.CodeUnavailable {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The local target asks no TwinMaker.
+func TestLookupWithoutTwinMaker(t *testing.T) {
+	_, err := Lookup(func(string) string { return config.NoTwinMaker })(t.Context(), "w", "e", "c")
+	if hotreader.CodeOf(err) != hotreader.CodeInvalid || !strings.Contains(err.Error(), "give the component's external id a value") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -106,7 +105,11 @@ func (s *Store) peek(ctx context.Context, n int, ask func(*page) error) ([]layou
 		for name, typed := range attributes {
 			it.Fields[name] = untyped(typed)
 		}
-		it.Key = fmt.Sprintf("%s %s", layout.Describe(it.Fields[s.layout.DeviceKey]), layout.Describe(it.Fields[s.layout.TimeKey]))
+		var keys []string
+		for _, name := range []string{s.layout.DeviceKey, s.layout.TimeKey} {
+			keys = append(keys, strings.TrimPrefix(strings.TrimPrefix(layout.Describe(it.Fields[name]), "the text "), "the number "))
+		}
+		it.Key = strings.Join(keys, ", ")
 		items = append(items, it)
 	}
 	return items, nil

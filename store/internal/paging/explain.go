@@ -116,7 +116,7 @@ func (s *Scanner) nothing(device, value string) string {
 	case s.template.Dated():
 		return fmt.Sprintf("the range has no items, and of the partitions only %q was looked at as a whole, which is empty; is the device's id right, and does %s hold the partition's value?", value, s.Layout.DeviceKey)
 	}
-	return fmt.Sprintf("nothing has the %s %q; is the device's id right, and does %s hold the ID?", s.Layout.DeviceKey, value, s.Layout.DeviceKey)
+	return fmt.Sprintf("nothing has the %s %q; is the device's id right, and does the key %q hold it?", s.Layout.DeviceKey, value, s.Layout.DeviceKey)
 }
 
 // warnUnknown warns of the properties of which a scan found nothing and that no item
@@ -203,7 +203,7 @@ func (s *Scanner) unreadable(items []layout.Item) error {
 		}
 	}
 	return &hotreader.Error{Op: "store", Code: hotreader.CodeUnreadable,
-		Err: fmt.Errorf("items are there, but none has a readable time. Item %s: %s %s; "+hotreader.InspectHelp, it.Key, what, where)}
+		Err: fmt.Errorf("no item has a readable time. Item %s: %s %s; "+hotreader.InspectHelp, it.Key, what, where)}
 }
 
 func (s *Scanner) formats() string { return strings.Join(s.Layout.TimeFormat, " or ") }
