@@ -147,7 +147,7 @@ func (k *importing) flags(cmd *cobra.Command) {
 	f.BoolVar(&k.DryRun, "dry-run", false, "read the whole file with all checks, store nothing, print the first rows as they would be stored")
 	f.BoolVar(&k.replace, "replace", false, "a row that is there is replaced as a whole")
 	f.BoolVar(&k.merge, "merge", false, "in the stores of clouds, too, merge a row that is there: a request a row")
-	f.Int64Var(&k.Skip, "skip", 0, "leave out the first `lines` that have values: an earlier import has stored them")
+	f.Int64Var(&k.Skip, "skip", 0, "leave out the first `lines` that have values: an earlier import of the same file, unchanged, has stored them")
 	f.BoolVar(&k.asJSON, "json", false, "print the result as JSON")
 	f.SortFlags = false
 	words(cmd, "format", "csv", "jsonl")
@@ -178,11 +178,14 @@ func (a *app) runImport(ctx context.Context, k *importing) error {
 	}
 	if err != nil {
 		if result.Lines > 0 && !k.DryRun {
-			stored, again := k.Skip+result.Lines, "repeat the import as a whole"
+			stored, again, on := k.Skip+result.Lines, "import all of it again; what is stored already is not stored twice", ""
 			if result.Created != "" {
 				again = "delete " + terminal.Printable(result.Created) + ", which this import made, and begin again"
 			}
-			a.note("%s before that are stored; %s, or go on with --skip %d", terminal.Plural(stored, "line", "lines"), again, stored)
+			if hotreader.CodeOf(err) != hotreader.CodeInvalid { // else the lines, or how they are taken, are to change
+				on = fmt.Sprintf("; or go on with --skip %d, if the file is unchanged", stored)
+			}
+			a.note("%s before that are stored; %s%s", terminal.Plural(stored, "line", "lines"), again, on)
 		}
 		return err
 	}

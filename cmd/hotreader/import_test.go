@@ -294,7 +294,7 @@ func TestInterruptedImport(t *testing.T) {
 		}
 		want := "hotreader: interrupted\n"
 		if stored := countRows(t, url); stored > 0 {
-			want = fmt.Sprintf("standard input: a table with commas, time in timestamp (iso8601)\n%s lines before that are stored; delete %s, which this import made, and begin again, or go on with --skip %d\n", terminal.Count(stored), strings.TrimPrefix(url, "bolt:"), stored) + want
+			want = fmt.Sprintf("standard input: a table with commas, time in timestamp (iso8601)\n%s lines before that are stored; delete %s, which this import made, and begin again; or go on with --skip %d, if the file is unchanged\n", terminal.Count(stored), strings.TrimPrefix(url, "bolt:"), stored) + want
 		} else if lines > 1 {
 			t.Error("nothing is stored")
 		}

@@ -54,7 +54,22 @@ func (g *Guess) lookTable(head []byte, given Options) error {
 		g.DataLine = best.rows[best.data].line
 	}
 	g.setColumns(best)
-	return g.finish(given, line)
+	err = g.finish(given, line)
+	if first := best.rows[0]; err != nil && given.Delimiter != 0 && len(first.cells) == 1 {
+		if i := strings.IndexAny(first.cells[0], ",;\t"); i >= 0 {
+			return fail(first.line, "the line looks separated by %q, not by the --delimiter that is given; leave --delimiter out", first.cells[0][i])
+		}
+	}
+	if err == nil && given.HeaderLine > 0 {
+		var names []string
+		for _, i := range g.Time {
+			names = append(names, g.Columns[i].Name)
+		}
+		if _, data := g.Format.Parse(strings.Join(names, " ")); data {
+			return fail(line, "--header-line %d: this line looks like data, not names; leave --header-line out, or give the line that has the names", given.HeaderLine)
+		}
+	}
+	return err
 }
 
 // chooseGrid reads the head with each delimiter, and keeps what looks most like a table
