@@ -291,7 +291,7 @@ func TestHouseEnginesForPeopleAreLinkedByServersOnly(t *testing.T) {
 func TestHouseClientsArePunctual(t *testing.T) {
 	made := regexp.MustCompile(`\bhttp\.Transport\{|\(\*http\.Transport\)\.Clone|NewBuildableClient\(`)
 	ends := regexp.MustCompile(`(punctual|storehttp)\.Dial\(`)
-	here := regexp.MustCompile(`^(dev/emulators|deploy/local|cmd/hotreader-lambda|store/gcpfirestore)$`) // of this machine alone; HTTP/2 with pings
+	here := regexp.MustCompile(`^(dev/emulators|deploy/local|cmd/hotreader-lambda)$`) // of this machine alone
 	found := 0
 	for folder, s := range sources(t) {
 		if here.MatchString(folder) || testHelpers.MatchString(folder) {

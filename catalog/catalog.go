@@ -10,6 +10,7 @@ package catalog
 
 import (
 	"context"
+	"slices"
 	"sort"
 	"strings"
 
@@ -107,6 +108,11 @@ func (c *Catalog) IDs() []string {
 		ids[i] = c.id(i)
 	}
 	return ids
+}
+
+// Only returns a catalogue of those devices that may holds for, as if there were no others.
+func (c *Catalog) Only(may func(id string) bool) (*Catalog, error) {
+	return Of(slices.DeleteFunc(c.Devices("", "", "", c.devices), func(d Device) bool { return !may(d.ID) }))
 }
 
 // DevicesOf returns the devices of a component type, by id. The type of a device that

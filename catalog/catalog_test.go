@@ -55,6 +55,17 @@ func ids(devices []catalog.Device) string {
 	return strings.Join(all, " ")
 }
 
+// Of the devices outside of a choice a catalogue has neither id nor type.
+func TestOnly(t *testing.T) {
+	c, err := open(t, hall()).Only(func(id string) bool { return id != "pump-10" && id != "valve-1" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(c.Devices("", "", "", 9)); got != "empty pump-7" || c.Count("pump") != 1 || c.Count("valve-1") != 0 {
+		t.Errorf("%s, %d pumps", got, c.Count("pump"))
+	}
+}
+
 // What was packed comes back, each device under its id.
 func TestDevicesComeBack(t *testing.T) {
 	c := open(t, hall())

@@ -166,7 +166,7 @@ func (i *issuer) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 
 // get reads a JSON document.
 func (i *issuer) get(ctx context.Context, at string, to any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	req, err := http.NewRequestWithContext(punctual.Attempt(ctx), http.MethodGet, at, nil)
 	if err != nil {
 		return err
 	}

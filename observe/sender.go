@@ -100,7 +100,7 @@ func (s *sender) post(ctx context.Context, list []object) error {
 		_ = z.Close()
 		body = b.Bytes()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.to.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(punctual.Attempt(ctx), http.MethodPost, s.to.url, bytes.NewReader(body))
 	if err != nil {
 		return errors.New("the endpoint is no URL")
 	}

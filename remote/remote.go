@@ -384,7 +384,7 @@ func (x *exchange) ask(request func(context.Context) (*http.Request, error)) (*a
 }
 
 func (x *exchange) try(request func(context.Context) (*http.Request, error)) (_ *answer, status int, err error) {
-	ctx, cancel := context.WithCancelCause(x.ctx)
+	ctx, cancel := context.WithCancelCause(punctual.Attempt(x.ctx))
 	req, err := request(ctx)
 	if err != nil {
 		cancel(nil)

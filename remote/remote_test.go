@@ -751,6 +751,19 @@ func TestPitfall24TrustIsNotRetried(t *testing.T) {
 	}
 }
 
+// A peer that ends each connection gets the token a few times an attempt, not without end.
+func TestGoAwayEnds(t *testing.T) {
+	server, connections := serving.GoAway(t)
+	client := remote.NewClient()
+	client.Transport.(*http.Transport).TLSClientConfig.RootCAs = server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	r := reader(t, http.NotFoundHandler(), func(o *remote.Options) { o.URL, o.Client = server.URL, client })
+	_, err := read(t.Context(), t, r, query)
+	wantError(t, err, hotreader.CodeUnavailable, "ends each without an answer")
+	if n := connections.Load(); n != 3 {
+		t.Errorf("%d connections", n)
+	}
+}
+
 // quiet discards what a server logs about handshakes that fail on purpose.
 var quiet = log.New(io.Discard, "", 0)
 

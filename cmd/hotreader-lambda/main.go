@@ -28,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"hotreader"
+	"hotreader/catalog"
 	"hotreader/codec/twinmaker"
 	"hotreader/config"
 	"hotreader/function"
@@ -115,7 +116,7 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	devices, err := function.OpenCatalog(f.Catalog)
+	devices, err := openCatalog(f)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +156,16 @@ func run(getenv func(string) string, stderr io.Writer) (lambda.Handler, error) {
 // answerValues is more than a twin's answer can hold: a point has 60 bytes and
 // more. What is read ahead beyond that would be read, and paid for, in vain.
 const answerValues = twinmaker.DefaultMaxBytes / 60
+
+// openCatalog opens the catalogue. A twin's reader has one of the devices that may be read,
+// for fleets, suggestions and counts would tell of others.
+func openCatalog(f *config.Function) (*catalog.Catalog, error) {
+	c, err := function.OpenCatalog(f.Catalog)
+	if err != nil || c == nil || f.Role == config.API || len(f.Devices) == 0 {
+		return c, err
+	}
+	return c.Only(f.Devices.Has)
+}
 
 // local returns the store on this cloud.
 func local(f *config.Function, seen *observe.Observer) (*awsdynamodb.Store, error) {

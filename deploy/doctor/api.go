@@ -402,7 +402,7 @@ func (e *examination) send(ctx context.Context, base string, a ask, token string
 	ctx, cancel := context.WithTimeout(ctx, e.in.Timeout)
 	defer cancel()
 	began := time.Now()
-	req, err := http.NewRequestWithContext(ctx, a.method, base+a.path, strings.NewReader(a.body))
+	req, err := http.NewRequestWithContext(punctual.Attempt(ctx), a.method, base+a.path, strings.NewReader(a.body))
 	if err != nil {
 		return &reply{}, errors.New("this is no URL")
 	}

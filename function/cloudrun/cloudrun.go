@@ -232,7 +232,7 @@ func (s *secrets) fetch(ctx context.Context) (text string, err error) {
 }
 
 func (s *secrets) ask(ctx context.Context, tokens oauth2.TokenSource) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.o.Endpoint+"/v1/"+s.name+":access", nil)
+	req, err := http.NewRequestWithContext(punctual.Attempt(ctx), http.MethodGet, s.o.Endpoint+"/v1/"+s.name+":access", nil)
 	if err != nil {
 		return "", fail(ctx, hotreader.CodeConfig, errors.New("the secret's name cannot be read"))
 	}

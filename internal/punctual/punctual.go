@@ -59,9 +59,13 @@ func (l *listener) Accept() (net.Conn, error) {
 // A DialFunc connects, as net.Dialer.DialContext does.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Dial returns dial, on whose connections a write without a deadline ends within a time.
+// Dial returns dial, on whose connections a write without a deadline ends within a time,
+// and which makes few for one [Attempt].
 func Dial(dial DialFunc, within time.Duration) DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if err := dialled(ctx); err != nil {
+			return nil, err
+		}
 		c, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err

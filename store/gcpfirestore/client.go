@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -124,7 +123,7 @@ func newTransport(plain bool) *http.Transport {
 	protocols.SetUnencryptedHTTP2(plain)
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:           storehttp.Dial(),
 		TLSHandshakeTimeout:   3 * time.Second,
 		ResponseHeaderTimeout: 30 * time.Second, // the head may come with the first document only
 		IdleConnTimeout:       5 * time.Minute,

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"hotreader/catalog"
 	"hotreader/identity"
 	"hotreader/test/authority"
 	"hotreader/test/runtimeapi"
@@ -115,6 +116,49 @@ func TestDevicesOfEveryProgram(t *testing.T) {
 		if body, err := f.Invoke(t.Context(), e, 20*time.Second); err != nil || !strings.Contains(string(body), want) {
 			t.Errorf("%s: %s, %v", device, body, err)
 		}
+	}
+}
+
+// TestTwinMakerLearnsOfNoOtherDevice: to a twin's reader with a list of devices, those of
+// the catalogue outside of it are such that there are not.
+func TestTwinMakerLearnsOfNoOtherDevice(t *testing.T) {
+	properties := []catalog.Property{{Name: "temperature"}}
+	file := filepath.Join(t.TempDir(), catalog.File)
+	packed := must(catalog.Build([]catalog.Device{{ID: "pump", Type: "machine", Properties: properties}, {ID: "other", Type: "machine", Properties: properties},
+		{ID: "pump-secret", Properties: properties}, {ID: "oven", Type: "melter", Properties: properties}}))
+	if err := os.WriteFile(file, packed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := serving.Function(t, "hot-reader", map[string]string{"DIGITAL_TWIN_INFO": serving.Twin("azure", "aws"), "REMOTE_READER_URL": newPeer(t, token).URL, "INTER_CLOUD_TOKEN": token,
+		"HOTREADER_DEVICES": "pump,pump-secre", "HOTREADER_CATALOG": file})
+	ask := func(device, more string) string {
+		body, err := f.Invoke(t.Context(), []byte(`{"workspaceId":"w","selectedProperties":["temperature"],"properties":{"id":{"definition":{"isExternalId":true},"value":{"stringValue":"`+device+`"}}}`+more+serving.AllTime+`}`), 20*time.Second)
+		said, _, _ := strings.Cut(fmt.Sprint(string(body), err), " (request id")
+		return said
+	}
+	fleet := func(operator string) func(string) string {
+		return func(device string) string {
+			return ask("", `,"componentTypeId":"factory-machine","propertyFilters":[{"propertyName":"id","operator":"`+operator+`","value":{"stringValue":"`+device+`"}}]`)
+		}
+	}
+	for name, c := range map[string]struct {
+		ask           func(device string) string
+		other, nobody string
+	}{
+		"device":                 {func(d string) string { return ask(d, `,"entityId":"e","componentName":"c"`) }, "other", "nobody"},
+		"suggested device":       {func(d string) string { return ask(d, `,"entityId":"e","componentName":"c"`) }, "pump-secre", "pump-secre"},
+		"device of a fleet":      {fleet("="), "other", "nobody"},
+		"devices behind a fleet": {fleet("<="), "other", "nobody"},
+		"component type":         {func(d string) string { return ask("", `,"componentTypeId":"factory-`+d+`"`) }, "melter", "nobody"},
+		"slip in one":            {func(d string) string { return ask("", `,"componentTypeId":"factory-`+d+`"`) }, "meltr", "nobody"},
+	} {
+		other, nobody := c.ask(c.other), c.ask(c.nobody)
+		if strings.ReplaceAll(other, c.other, c.nobody) != nobody || strings.Contains(other, "secret") {
+			t.Errorf("%s:\n%s\n%s", name, other, nobody)
+		}
+	}
+	if said := fleet(">=")("a"); !strings.Contains(said, number) || strings.Contains(said, "other") {
+		t.Errorf("the fleet: %s", said)
 	}
 }
 

@@ -5,6 +5,7 @@ package serving
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"maps"
@@ -376,6 +377,31 @@ func Accept(t testing.TB, serve func(n int, c net.Conn)) (addr string) {
 		}
 	}()
 	return l.Addr().String()
+}
+
+// GoAway is a server of HTTP/2 that answers each request with a GOAWAY frame, which says
+// that it was not looked at, and hangs up. It counts the connections.
+func GoAway(t testing.TB) (s *httptest.Server, connections *atomic.Int32) {
+	t.Helper()
+	connections = new(atomic.Int32)
+	s = httptest.NewUnstartedServer(nil)
+	s.TLS = &tls.Config{NextProtos: []string{"h2"}}
+	s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(_ *http.Server, c *tls.Conn, _ http.Handler) {
+		defer c.Close()
+		connections.Add(1)
+		_, _ = c.Write([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}) // SETTINGS
+		_, _ = io.CopyN(io.Discard, c, 24)                // the preface
+		for frame := make([]byte, 9); frame[3] != 1; {    // HEADERS
+			if _, err := io.ReadFull(c, frame); err != nil {
+				return
+			}
+			_, _ = io.CopyN(io.Discard, c, int64(frame[0])<<16|int64(frame[1])<<8|int64(frame[2]))
+		}
+		_, _ = c.Write([]byte{0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s, connections
 }
 
 // Proxy is a TCP proxy to a server. tamper may change what the server sends,

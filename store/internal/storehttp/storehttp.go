@@ -26,7 +26,7 @@ func Client(t http.RoundTripper) *http.Client {
 }
 
 // Dial returns a function that finds a dead endpoint soon enough to try again within a caller's
-// deadline, and on whose connections no write lasts.
+// deadline, on whose connections no write lasts, and which makes few for one request.
 func Dial() punctual.DialFunc {
 	dialer := net.Dialer{Timeout: 2 * time.Second, KeepAlive: 15 * time.Second}
 	return punctual.Dial(dialer.DialContext, 5*time.Second)
@@ -38,7 +38,7 @@ type Transport struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(r.Context())
+	ctx, cancel := context.WithCancelCause(punctual.Attempt(r.Context()))
 	resp, err := t.RoundTripper.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		cancel(nil)
