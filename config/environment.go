@@ -156,9 +156,6 @@ func Lambda(getenv func(string) string) (*Function, error) {
 	return e.done("Lambda function")
 }
 
-// NoTwinMaker is the endpoint of TwinMaker where there is none, on the local target.
-const NoTwinMaker = "http://127.0.0.1:9"
-
 // AzureFunctions reads the environment of a function app on Azure Functions: the
 // variables of Keys that are for all clouds or for Azure.
 //

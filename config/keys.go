@@ -11,6 +11,9 @@ import (
 	"hotreader/layout"
 )
 
+// NoTwinMaker is the endpoint of TwinMaker where there is none, on the local target.
+const NoTwinMaker = "http://127.0.0.1:9"
+
 // Settings are what a project says of all its functions: keys of
 // config_hot_reader.json that deploy hands on as variables. The zero value of
 // each field means a default.
