@@ -45,7 +45,8 @@ func Server(h http.Handler) *http.Server {
 // maxFields is how many header fields a request may have.
 const maxFields = 200
 
-// slim ends connections with requests that take much more memory than bytes to send.
+// slim ends connections with requests that take much more memory than bytes to send, once
+// their head is whole.
 func slim(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.Trailer) > 0 || len(r.Header) > maxFields {
