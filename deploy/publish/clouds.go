@@ -56,7 +56,7 @@ func (p Publisher) Image(ctx context.Context, file, ref string) error {
 	// First the missing parts, then the manifest:
 	// https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#push
 	v2 := "/v2/" + name
-	return p.retry(ctx, op, func() error {
+	return p.retry(ctx, op, func(ctx context.Context) error {
 		for _, d := range slices.Concat(img.Layers, []Descriptor{img.Config}) {
 			if err := c.pushPart(ctx, v2, d, img.Text(d)); err != nil {
 				return err
@@ -249,7 +249,7 @@ func (p Publisher) App(ctx context.Context, file, base string) error {
 		return err
 	}
 	var status string // path or URL of the deployment's state; "" = it is deployed already
-	err = p.retry(ctx, op, func() error {
+	err = p.retry(ctx, op, func(ctx context.Context) error {
 		a, err := c.do(ctx, http.MethodPost, "/api/publish?RemoteBuild=false&Deployer=hotreader", "application/zip", text)
 		if err != nil {
 			return temporary(err)
@@ -271,7 +271,7 @@ func (p Publisher) App(ctx context.Context, file, base string) error {
 	if err != nil || status == "" {
 		return err
 	}
-	return p.retry(ctx, op, func() error { return c.checkDeployed(ctx, op, status) })
+	return p.retry(ctx, op, func(ctx context.Context) error { return c.checkDeployed(ctx, op, status) })
 }
 
 // checkDeployed returns nil if the deployment has succeeded, and a temporary error
@@ -308,7 +308,7 @@ func (p Publisher) Vault(ctx context.Context, base string) error {
 	if err != nil {
 		return err
 	}
-	return p.retry(ctx, op, func() error {
+	return p.retry(ctx, op, func(ctx context.Context) error {
 		a, err := c.do(ctx, http.MethodGet, "/secrets?api-version=7.4&maxresults=1", "", nil)
 		switch {
 		case err != nil: // the name of a new vault may not resolve yet

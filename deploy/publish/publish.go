@@ -138,12 +138,12 @@ func temporary(err error) error {
 }
 
 // retry calls try until it succeeds, fails for good, or patience is used up.
-func (p Publisher) retry(ctx context.Context, op string, try func() error) error {
+func (p Publisher) retry(ctx context.Context, op string, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	noted := false
 	for {
-		err := try()
+		err := try(ctx)
 		if err == nil {
 			return nil
 		}

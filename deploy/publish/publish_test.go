@@ -156,6 +156,18 @@ func TestVault(t *testing.T) {
 	}
 }
 
+// A server that takes requests and says nothing is not waited for longer than patience.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := handled{http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })}
+		began := time.Now()
+		_ = Publisher{Token: static("secret"), Transport: silent}.Vault(t.Context(), "https://plant.vault.azure.net/")
+		if took := time.Since(began); took != patience {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 // The end of the context ends the waiting.
 func TestAppEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -146,7 +146,7 @@ func (h *habit) learn(s *Store, page []Object) {
 			n[hive]++
 		case p.mover && p.strange: // the key says of which device it is
 			n["mover"]++
-		case p.mover:
+		case p.mover || moverKey.MatchString(key): // or its device looks like a date
 			n[""]++
 		case p.strange:
 		case len(p.dating.parts) == 0 || p.dating.head != "":

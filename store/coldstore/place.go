@@ -87,10 +87,13 @@ func (s *Store) place(key, device string) place {
 }
 
 // moved returns the range in the name of a mover's object of the device. Names may have
-// whole seconds, where rows have fractions.
+// fewer digits of a second than rows: the end is that of its last digit.
 func (s *Store) moved(rest, device string) (from, to time.Time, ok bool) {
-	if from, to, ok = s.named(rest, device); ok && to.Nanosecond() == 0 {
-		to = to.Add(time.Second - 1)
+	from, to, ok = s.named(rest, device)
+	for _, unit := range []time.Duration{time.Second, time.Millisecond, time.Microsecond} {
+		if to.Nanosecond()%int(unit) == 0 {
+			return from, to.Add(unit - 1), ok
+		}
 	}
 	return from, to, ok
 }
@@ -132,12 +135,13 @@ func (s *Store) ofAnother(key, device string) bool {
 	return false
 }
 
-// keyTime reads a time in a key.
+// keyTime reads a time in a key. A number may be an id, or a date without marks: it counts
+// since 1970 only where that leads into this century.
 func (s *Store) keyTime(text string) (time.Time, bool) {
 	times := s.times()
 	v := hotreader.StringValue([]byte(text))
 	if hotreader.IsNumber([]byte(text)) {
-		if t, ok := times.Read(hotreader.NumberValue([]byte(text))); ok {
+		if t, ok := times.Read(hotreader.NumberValue([]byte(text))); ok && t.Year() >= 2000 && t.Year() <= lastYear {
 			return t, true
 		}
 	}

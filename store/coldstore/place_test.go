@@ -345,3 +345,27 @@ func TestADayOfAYearInParquet(t *testing.T) {
 		m.Before = nil
 	}
 }
+
+// Keys like a mover's may have ids, dates without marks or fewer digits than rows where a
+// range is, and devices like dates.
+func TestLikeMovers(t *testing.T) {
+	for _, c := range []struct{ device, format, key, time string }{
+		{"2001/03", "iso8601", "2001/03/2026-03-01T00:00:00Z-2026-03-02T00:00:00Z/chunk-%d.json", `"2026-03-01T10:00:%02dZ"`},
+		{"p", "epoch_ms", "p/0-999/chunk-%d.json", "17723592%02d000"},
+		{"p", "epoch_ms", "p/20260301000000-20260331235959/chunk-%d.json", "17723592%02d000"},
+		{"p", "epoch_s", "p/20260301_to_20260331_chunk%d.json", "17723592%02d"},
+		{"p", "epoch_s", "p/1772359200-1772359299/chunk-%d.json", "17723592%02d"},
+		{"p", "iso8601", "p/2026-03-01T10:00:00.000Z-2026-03-01T10:00:29.123Z/chunk-%d.json", `"2026-03-01T10:00:%02d.1234Z"`},
+	} {
+		m := &buckettest.Memory{PageSize: 10}
+		for i := range 30 {
+			m.Put(fmt.Sprintf(c.key, i), fmt.Appendf(nil, `[{"device_id":%q,"timestamp":`+c.time+`,"v":1}]`, c.device, i))
+		}
+		s := store(t, m, coldstore.Options{Layout: layout.Layout{TimeFormat: layout.Formats{c.format}}})
+		for range 2 { // with what was learned, too
+			if n, _, _ := read(t, m, s, hotreader.Query{Device: c.device, Properties: []string{"v"}, Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}); n != 30 {
+				t.Errorf("%s: %d rows", c.key, n)
+			}
+		}
+	}
+}
